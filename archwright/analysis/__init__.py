@@ -1,0 +1,1 @@
+"""archwright.analysis."""
