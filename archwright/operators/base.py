@@ -11,11 +11,12 @@ resolved.
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from archwright.errors import SpaceError
 
@@ -42,6 +43,7 @@ class Layer(NamedTuple):
     arguments: Mapping[str, Any]
 
 
+AnyOperator = TypeVar("AnyOperator", bound="Operator")
 Run = Callable[..., Any]  # run(part, *values) -> value
 
 
@@ -63,6 +65,14 @@ class Operator(ABC):
         Raises:
             SpaceError: if the inputs do not fit.
         """
+
+    @classmethod
+    def examples(cls) -> Sequence[Example]:
+        """Small operators of this class with input shapes; the contract of operators is checked on them."""
+        return ()
+
+
+Example = tuple[Operator, tuple[Shape, ...]]
 
 
 @dataclass(frozen=True)
@@ -96,7 +106,8 @@ class Leaf(Operator):
         Dimensions with the same axis name are cut by the same index set. `in` (or `in0`, `in1`) is the channel axis of
         an input, `out` the channel axis of the output, other names are internal (`hidden`, `kernel`, `head`).
         A dimension named None is never cut; an axis named `kernel` is cropped around its centre. A tensor that
-        is not listed follows the default: dimension 0 `out`, dimension 1 `in`, all others `kernel`.
+        is not listed follows the default: dimension 0 `out`, dimension 1 `in`, all others `kernel`; so do dimensions beyond
+        the listed ones (`axes_of`). A leaf none of whose tensors has `out` passes its input channels on.
         An axis written `a*b` is the product of two axes, `a` major.
         """
         return {}
@@ -104,6 +115,14 @@ class Leaf(Operator):
     def axis_sizes(self, *inputs: Shape) -> Mapping[str, int]:
         """Size of each internal axis that is a factor of a product axis; others are read off the tensors."""
         return {}
+
+    def axes_of(self, tensor: str, dimensions: int) -> tuple[str | None, ...]:
+        """Axis name of every dimension of one tensor, the default filled in.
+
+        A listed tuple is cut or filled up with `kernel`, so that one tuple serves series, images and volumes.
+        """
+        listed = self.axes().get(tensor, ("out", "in"))
+        return (*listed, *("kernel",) * dimensions)[:dimensions]
 
 
 @dataclass(frozen=True)
@@ -117,6 +136,13 @@ class Composite(Operator):
     def output(self, *inputs: Shape) -> Shape:
         """Output shape, from the parts."""
         return self.flow(lambda part, *shapes: part.output(*shapes), *inputs)
+
+    def inner(self, name: str, operator: AnyOperator) -> AnyOperator:
+        """A copy of an operator that `flow` itself makes, at a site below this one so that its weights are kept there."""
+        made = copy.copy(operator)
+        if self.site:
+            object.__setattr__(made, "site", f"{self.site}.{name}")
+        return made
 
 
 class Traced(NamedTuple):
@@ -163,4 +189,4 @@ def trace(leaf: Leaf, inputs: tuple[Shape, ...]) -> Traced:
     )
 
 
-__all__ = ["Composite", "Counts", "Layer", "Leaf", "Operator", "Run", "Shape", "Traced", "trace"]
+__all__ = ["Composite", "Counts", "Example", "Layer", "Leaf", "Operator", "Run", "Shape", "Traced", "trace"]
