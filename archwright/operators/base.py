@@ -106,8 +106,9 @@ class Leaf(Operator):
         Dimensions with the same axis name are cut by the same index set. `in` (or `in0`, `in1`) is the channel axis of
         an input, `out` the channel axis of the output, other names are internal (`hidden`, `kernel`, `head`).
         A dimension named None is never cut; an axis named `kernel` is cropped around its centre. A tensor that
-        is not listed follows the default: dimension 0 `out`, dimension 1 `in`, all others `kernel`; so do dimensions beyond
-        the listed ones (`axes_of`). A leaf none of whose tensors has `out` passes its input channels on.
+        is not listed follows the default: dimension 0 `out`, dimension 1 `in`, all others `kernel`; so do
+        dimensions beyond the listed ones (`axes_of`). A leaf none of whose tensors has `out` passes its input
+        channels on.
         An axis written `a*b` is the product of two axes, `a` major.
         """
         return {}
@@ -138,7 +139,7 @@ class Composite(Operator):
         return self.flow(lambda part, *shapes: part.output(*shapes), *inputs)
 
     def inner(self, name: str, operator: AnyOperator) -> AnyOperator:
-        """A copy of an operator that `flow` itself makes, at a site below this one so that its weights are kept there."""
+        """A copy of an operator that `flow` itself makes, at a site below this one: its weights are kept there."""
         made = copy.copy(operator)
         if self.site:
             object.__setattr__(made, "site", f"{self.site}.{name}")
