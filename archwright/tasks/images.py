@@ -1,0 +1,53 @@
+"""Subsets of CIFAR-10 and MNIST in compact files of the external data folder."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from archwright.data import data_file
+from archwright.registry import register
+from archwright.tasks.arrays import read_npz
+from archwright.tasks.base import Task
+from archwright.tasks.prepare import Arrays, task_of
+
+
+def undelta(difference: np.ndarray) -> np.ndarray:
+    """Images (N, 3, H, W) uint8 from wrap-around differences.
+
+    Stored are green-relative red and blue, then differences along width and height, all modulo 256.
+    """
+    x = np.cumsum(difference, axis=2, dtype=np.uint8)
+    x = np.cumsum(x, axis=3, dtype=np.uint8)
+    x[:, 0] += x[:, 1]
+    x[:, 2] += x[:, 1]
+    return x
+
+
+@register("tasks", "cifar10_20k", labels={"kind": "classification", "input": "3 x 32 x 32 images", "external": True})
+def cifar10_20k(*, seed: int = 0, valid_share: float = 0.125) -> Task:
+    """CIFAR-10 subset (Krizhevsky, 2009): 16,000 training and 4,000 test images, stratified.
+
+    Args:
+        seed: draws the valid part.
+        valid_share: share of the training images that becomes the valid part.
+    """
+    found = read_npz(data_file("train/cifar10_20k.npz"))
+    x = {part: undelta(found[f"x_{part}_delta"]) for part in ("train", "test")}
+    y = {part: found[f"y_{part}"].astype(np.int64) for part in ("train", "test")}
+    names = [str(c) for c in found["classes"]]
+    arrays = Arrays(x, y, "cifar10_20k", extra={"class_names": names})
+    return task_of(arrays, kind="classification", seed=seed, valid_share=valid_share, flip=True)
+
+
+@register("tasks", "mnist_25k", labels={"kind": "classification", "input": "1 x 28 x 28 images", "external": True})
+def mnist_25k(*, seed: int = 0, valid_share: float = 0.125) -> Task:
+    """MNIST subset (LeCun et al., 1998): 20,000 training and 5,000 test images, stratified.
+
+    Args:
+        seed: draws the valid part.
+        valid_share: share of the training images that becomes the valid part.
+    """
+    found = read_npz(data_file("train/mnist_25k.npz"))
+    x = {part: found[f"x_{part}"] for part in ("train", "test")}
+    y = {part: found[f"y_{part}"].astype(np.int64) for part in ("train", "test")}
+    return task_of(Arrays(x, y, "mnist_25k"), kind="classification", seed=seed, valid_share=valid_share)
