@@ -1,0 +1,162 @@
+"""Drawing, changing and crossing members of a space, over whole batches of codes.
+
+Inside, codes stand as columns (D, n): one decision of all members is contiguous. Where constraints are broken, changes are
+proposed anew a bounded number of times; then a step that cannot fail takes over (`repair.py`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from archwright.errors import SpaceError
+from archwright.space import repair
+from archwright.space.architecture import Architecture, Architectures
+from archwright.space.legality import keeps_rules, keeps_tables, of_values
+
+if TYPE_CHECKING:
+    from archwright.space.space import Space
+
+PROPOSALS = 16  # rounds of new proposals for rows that break a constraint
+
+
+def sample(space: Space, n: int, rng: np.random.Generator, *, uniform: bool = False) -> Architectures:
+    """Draw n members; see `Space.sample`."""
+    codes = draw(space, n, rng, uniform=uniform)
+    if not space.predicates:
+        return Architectures(space, codes)
+    broken = np.flatnonzero(~keeps_rules(space, codes))
+    for _ in range(PROPOSALS):
+        if not len(broken):
+            break
+        codes[broken] = draw(space, len(broken), rng, uniform=uniform)
+        broken = broken[~keeps_rules(space, codes[broken])]
+    failed = 0
+    for row in broken:
+        repaired = repair.walk_to_legal(space, codes[row], rng)
+        failed += repaired is None
+        codes[row] = codes[row] if repaired is None else repaired
+    if failed:
+        names = [p.message for p in space.predicates]
+        raise SpaceError(
+            f"{failed} of {n} samples could not be brought to keep to the predicates {names} by {PROPOSALS} draws and a "
+            f"walk over neighbours; loosen them, or say them as constraint(function, *names) over named choices"
+        )
+    return Architectures(space, codes)
+
+
+def draw(space: Space, n: int, rng: np.random.Generator, *, uniform: bool = False) -> np.ndarray:
+    """Codes (n, D) that keep to the tabulated constraints."""
+    if uniform:
+        return of_values(space, space.model.uniform_sampler.sample(n, rng), n)
+    columns = _free_codes(space, rng.random((len(space.decisions), n)))
+    if space.tables:
+        space.model.write(columns, space.model.sampler.sample(n, rng))
+    space.activity.mask(columns)
+    return np.ascontiguousarray(columns.T)
+
+
+def _free_codes(space: Space, points: np.ndarray) -> np.ndarray:
+    """Uniform codes (D, n) from uniform points in [0, 1)."""
+    return (points * space.sizes[:, None]).astype(np.int16)
+
+
+def mutate(space: Space, parents: Architectures, rng: np.random.Generator, changes: int = 1) -> Architectures:
+    """Change decisions of each architecture; see `Space.mutate`."""
+    if changes < 1:
+        raise SpaceError(f"a mutation needs at least one change, got changes={changes}")
+    before = space.codes(parents)
+    codes = _propose(space, before, rng, changes)
+    broken = np.flatnonzero(_rejected(space, codes, before))
+    for _ in range(PROPOSALS):
+        if not len(broken):
+            break
+        codes[broken] = _propose(space, before[broken], rng, changes)
+        broken = broken[_rejected(space, codes[broken], before[broken])]
+    for row in broken:
+        codes[row] = repair.other_member(space, before[row], rng)
+    return Architectures(space, codes)
+
+
+def _rejected(space: Space, codes: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Rows that break a constraint or are as before: bool (n,)."""
+    rejected = (codes == before).all(axis=1)
+    if space.tables or space.predicates:
+        rejected |= ~keeps_rules(space, codes)
+    return rejected
+
+
+def _propose(space: Space, before: np.ndarray, rng: np.random.Generator, changes: int) -> np.ndarray:
+    """Codes (n, D) with other options for some active decisions of each row, constraints aside."""
+    columns = np.ascontiguousarray(before.T)
+    n = columns.shape[1]
+    points = rng.random(columns.shape)
+    inactive = columns < 0
+    if space.activity.conditional:  # what a change may bring onto the tree is drawn
+        np.copyto(columns, _free_codes(space, points), where=inactive)
+    points[inactive] = -1.0  # cannot be chosen
+    points[space.sizes == 1] = -1.0
+    rows = np.arange(n)
+    for _ in range(min(changes, len(columns))):
+        chosen = points.argmax(axis=0)
+        possible = points[chosen, rows] >= 0
+        picked, sites = chosen[possible], rows[possible]
+        size = space.sizes[picked]
+        step = 1 + (rng.random(len(picked)) * (size - 1)).astype(np.int64)
+        columns[picked, sites] = (columns[picked, sites] + step) % size
+        points[picked, sites] = -1.0
+    space.activity.mask(columns)
+    return np.ascontiguousarray(columns.T)
+
+
+def crossover(space: Space, a: Architectures, b: Architectures, rng: np.random.Generator) -> Architectures:
+    """Children of pairs; see `Space.crossover`."""
+    if len(a) != len(b):
+        raise SpaceError(f"crossover needs as many first as second parents, got {len(a)} and {len(b)}")
+    first = np.ascontiguousarray(space.codes(a).T)
+    second = np.ascontiguousarray(space.codes(b).T)
+    n = first.shape[1]
+    columns = np.where(rng.random(first.shape) < 0.5, first, second)
+    columns = np.where(columns < 0, np.maximum(first, second), columns)  # inactive in one parent: from the other
+    if space.activity.conditional:
+        columns = np.where(columns < 0, _free_codes(space, rng.random(first.shape)), columns)
+    child = columns.copy()
+    space.activity.mask(child)
+    broken = np.flatnonzero(~keeps_tables(space, child.T))
+    if len(broken):  # decisions tied by constraints come whole from one parent
+        for component in space.model.components:
+            from_first = rng.random(len(broken)) < 0.5
+            cells = np.ix_(component, broken)
+            columns[cells] = np.where(from_first, first[cells], second[cells])
+        child[:, broken] = columns[:, broken]
+        space.activity.mask(child)
+    if space.predicates:
+        broken = np.flatnonzero(~keeps_rules(space, child.T))
+        from_first = rng.random(n) < 0.5
+        child[:, broken] = np.where(from_first, first, second)[:, broken]
+    return Architectures(space, np.ascontiguousarray(child.T))
+
+
+def neighbours(space: Space, architecture: Architecture) -> Architectures:
+    """Every legal change of one active decision; see `Space.neighbours`."""
+    code = space.codes([architecture])[0]
+    codes = repair.single_changes(space, code)
+    return Architectures(space, codes[keeps_rules(space, codes)])
+
+
+def extreme(space: Space, *, last: bool) -> Architecture:
+    """The smallest or the largest member; see `Space.smallest` and `Space.largest`."""
+    wanted = [d.size - 1 if last and d.ordered else 0 for d in space.decisions]
+    columns = np.array(wanted, dtype=np.int16)[:, None]
+    free = columns.copy()
+    space.activity.mask(columns)
+    if not keeps_tables(space, columns.T)[0]:
+        for d, code in repair.nearest_legal(space, wanted).items():
+            free[d] = code
+        columns = free
+        space.activity.mask(columns)
+    code = np.ascontiguousarray(columns[:, 0])
+    if space.predicates:
+        code = repair.nearest_by_changes(space, code)
+    return Architectures(space, code[None])[0]
