@@ -68,7 +68,8 @@ def read_npz(path: str | Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise ConfigurationError(f"there is no file {path}; give the path of a .npz file")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw:  # numpy leaves a broken file open
+            file = np.load(raw, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise ConfigurationError(f"{path} is a single array; save with numpy.savez(path, x_train=..., ...)")
             return {name: np.asarray(file[name]) for name in file.files}

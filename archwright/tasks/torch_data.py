@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,11 +91,14 @@ class _Source:
     loader: Any | None
     part: str
 
+    def _raw(self) -> Iterable[Any]:
+        return () if self.loader is None else self.loader  # not `or`: a loader may have no length
+
     def peek(self) -> tuple[Any, Tensor]:
         """The first batch."""
         if self.dataset is not None:
             return next(DatasetSplit(self.dataset, self.collate).batches(1))
-        for raw in self.loader or ():
+        for raw in self._raw():
             return as_batch(raw)
         raise ConfigurationError(f"the {self.part} loader gives no batch")
 
@@ -106,7 +109,7 @@ class _Source:
         batches = (
             DatasetSplit(self.dataset, self.collate).batches(256)
             if self.dataset is not None
-            else (as_batch(raw) for raw in self.loader or ())
+            else (as_batch(raw) for raw in self._raw())
         )
         found: list[Tensor] = []
         for _, y in batches:

@@ -1,0 +1,99 @@
+"""Training from scratch as an evaluator; fidelity is the share of the recipe's epochs."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from archwright.errors import ConfigurationError, EvaluationError
+from archwright.nets.build import build
+from archwright.nets.checkpoint import TrainState
+from archwright.nets.recipe import Recipe
+from archwright.nets.train import device_of, evaluate, seeded, train
+from archwright.registry import register
+from archwright.space import Architecture, Architectures
+from archwright.tasks.base import SplitName, Task
+
+Columns = dict[str, np.ndarray]
+STATES_KEPT = 64
+
+
+@register("evaluators", "train", labels={"cost": "minutes"})
+class TrainEvaluator:
+    """Build each network with fresh weights, train it, and measure it on the valid part.
+
+    The schedule always spans all of the recipe's epochs, so training at fidelity 0.25 and later at 1 is the same as
+    training at 1 at once: the later call goes on from the state of the earlier one. States are kept in `folder`, or the
+    last few in memory.
+
+    Args:
+        task: data, loss and metrics.
+        recipe: of every training.
+        folder: for states that outlive the process.
+        split: where the networks are measured.
+        device: where they are trained.
+    """
+
+    deterministic = True
+
+    def __init__(
+        self,
+        task: Task,
+        recipe: Recipe | None = None,
+        *,
+        folder: str | Path | None = None,
+        split: SplitName = "valid",
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.task, self.recipe, self.split, self.device = task, recipe or Recipe(), split, device
+        self.metrics: tuple[str, ...] = task.metrics
+        self.folder = Path(folder) if folder is not None else None
+        self._states: OrderedDict[str, TrainState] = OrderedDict()
+
+    def evaluate(self, architectures: Architectures, *, fidelity: float = 1.0, seed: int = 0) -> Columns:
+        """Train and measure n architectures, see `Evaluator.evaluate`."""
+        if not 0.0 < fidelity <= 1.0:
+            raise ConfigurationError(f"fidelity is the share of the epochs and lies in (0, 1], got {fidelity}")
+        epochs = max(1, math.ceil(fidelity * self.recipe.epochs - 1e-9))
+        rows = [self._one(architectures[i], epochs, seed) for i in range(len(architectures))]
+        return {m: np.array([row[m] for row in rows], dtype=np.float64) for m in self.metrics}
+
+    def _one(self, architecture: Architecture, epochs: int, seed: int) -> dict[str, float]:
+        key = hashlib.sha256(f"{architecture.digest} {seed} {self.recipe}".encode()).hexdigest()[:32]
+        own_seed = int(key[:12], 16)
+        with seeded(own_seed, torch.device("cpu")):
+            net = build(architecture, self.task.input_shape).to(self.device)
+        state = self._state(key)
+        if state is not None and state.epoch > epochs:
+            state = None  # an earlier point of a finished training: train again
+        result = train(net, self.task, self.recipe, seed=own_seed, epochs=epochs, state=state, device=self.device)
+        self._keep(key, result.state)
+        values = evaluate(net, self.task, self.split, device=device_of(net))
+        missing = [m for m in self.metrics if not np.isfinite(values.get(m, np.nan))]
+        if missing:
+            raise EvaluationError(f"{missing[0]} of a trained network is {values.get(missing[0])}; lower the rate")
+        return values
+
+    def _state(self, key: str) -> TrainState | None:
+        if self.folder is None:
+            return self._states.get(key)
+        path = self.folder / f"{key}.safetensors"
+        return TrainState.load(path) if path.is_file() else None
+
+    def _keep(self, key: str, state: TrainState) -> None:
+        if self.recipe.epochs == state.epoch:  # finished: nothing can go on from here
+            self._states.pop(key, None)
+            if self.folder is not None:
+                (self.folder / f"{key}.safetensors").unlink(missing_ok=True)
+        elif self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            state.save(self.folder / f"{key}.safetensors")
+        else:
+            self._states[key] = state
+            while len(self._states) > STATES_KEPT:
+                self._states.popitem(last=False)
