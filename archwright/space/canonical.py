@@ -35,6 +35,11 @@ def field_names(cls: type) -> tuple[str, ...]:
     return tuple(f.name for f in dataclasses.fields(cls) if f.init)
 
 
+def has_site(cls: type) -> bool:
+    """Whether nodes of a dataclass are told where they stand: the class has a `site` that is no field."""
+    return hasattr(cls, "site") and all(f.name != "site" for f in dataclasses.fields(cls))
+
+
 def digest_of(text: str) -> str:
     """First 16 hexadecimal digits of the SHA-256 of a text."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]

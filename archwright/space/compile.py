@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from archwright.errors import SpaceError
-from archwright.space.canonical import canonical_text, is_record, leaf_text, parts_of
+from archwright.space.canonical import canonical_text, has_site, is_record, leaf_text, parts_of
 from archwright.space.choices import Choice, Repeat
 
 ALWAYS = 0  # the guard of the root
@@ -138,7 +138,7 @@ class _Compiler:
             leaf_text(tree, path)  # raises for what is no leaf
             return Fixed(tree)
         kind, keys, children = group
-        if is_record(tree) and hasattr(kind, "site") and not hasattr(tree, "__dict__"):
+        if is_record(tree) and has_site(kind) and not hasattr(tree, "__dict__"):
             raise SpaceError(f"{kind.__qualname__} has `site` and slots; a class with `site` cannot have slots")
         parts = tuple(self.part(c, f"{path}.{k}" if path else k, guard) for k, c in zip(keys, children, strict=True))
         return Group(kind, keys, parts, path, _union(parts))

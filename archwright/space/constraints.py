@@ -68,8 +68,10 @@ def constraint(function: Callable[..., bool], *names: str, message: str = "") ->
         SpaceError: if there is no name, or one is given twice.
     """
     if not names or len(set(names)) < len(names):
-        raise SpaceError(f"a constraint needs different names of decisions, got {names!r}; a rule over the whole tree is "
-                         f"a plain function in `where`")  # fmt: skip
+        raise SpaceError(
+            f"a constraint needs different names of decisions, got {names!r}; a rule over the whole tree is a plain "
+            f"function in `where`"
+        )
     label = getattr(function, "__name__", type(function).__name__)
     return Constraint(function, tuple(names), message or f"{label}({', '.join(names)})")
 
@@ -101,8 +103,8 @@ def tabulate(rule: Constraint, decisions: Sequence[Decision]) -> Table:
     shape = tuple(d.size for d in scope)
     if math.prod(shape) > MAX_ROWS:
         raise SpaceError(
-            f"the constraint {rule.message!r} has {math.prod(shape):,} combinations of options, at most {MAX_ROWS:,} can "
-            f"be tabulated; split it into constraints over fewer decisions, or give a plain predicate on the tree"
+            f"the constraint {rule.message!r} has {math.prod(shape):,} combinations of options, at most {MAX_ROWS:,} "
+            f"can be tabulated; split it into constraints over fewer decisions, or give a plain predicate on the tree"
         )
     try:
         values = [bool(rule.function(*options)) for options in itertools.product(*(d.options for d in scope))]

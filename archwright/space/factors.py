@@ -73,6 +73,7 @@ class Elimination:
             self.dtype: type = np.float64
         else:  # Python integers where 64 bits could overflow
             self.dtype = np.int64 if sum(math.log2(k) for k in sizes.values()) < 62 else object
+        self._steps: dict[int, np.ndarray] = {}
         self.buckets = self._eliminate(factors, rescale=weighted)
         self.roots = [i for i, b in enumerate(self.buckets) if not b.scope]
         self.total = math.prod(self.buckets[i].message.item() for i in self.roots)
@@ -107,7 +108,7 @@ class Elimination:
                 f"{math.prod(shape):,} entries, at most {MAX_TABLE:,} fit; constrain fewer decisions at once, "
                 f"or give a plain predicate as `where`"
             )
-        table = np.ones(shape, dtype=self.dtype)
+        table: np.ndarray = np.ones(shape, dtype=self.dtype)
         for factor in factors:
             axes = [scope.index(v) for v in factor.scope]
             ordered = np.transpose(factor.table, np.argsort(axes))
@@ -139,10 +140,6 @@ class Elimination:
             steps = self._steps[bucket.variable] = np.divide(steps, last, out=np.ones_like(steps), where=last > 0)
         return steps
 
-    @property
-    def _steps(self) -> dict[int, np.ndarray]:
-        return self.__dict__.setdefault("_kept_steps", {})
-
     def members(self, ranks: np.ndarray) -> dict[int, np.ndarray]:
         """The assignments numbered `ranks`, each in 0 .. total - 1; different numbers give different assignments.
 
@@ -152,7 +149,7 @@ class Elimination:
         Returns:
             variable -> intp (n,).
         """
-        rest = np.asarray(ranks, dtype=self.dtype)
+        rest: np.ndarray = np.asarray(ranks, dtype=self.dtype)
         share: dict[int, np.ndarray] = {}
         for i in self.roots:
             count = self.buckets[i].message.item()

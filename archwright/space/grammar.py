@@ -1,8 +1,8 @@
 """Recursive spaces: rules that refer to each other, expanded to a finite tree with a bounded depth.
 
-The idea of architecture spaces as grammars: Schrodi et al., 2023, "Construction of Hierarchical Neural Architecture Search
-Spaces based on Context-free Grammars", section 3. Here a rule's options are ordinary trees, so a grammar is just a way
-to write nested choices.
+The idea of architecture spaces as grammars: Schrodi et al., 2023, "Construction of Hierarchical Neural Architecture
+Search Spaces based on Context-free Grammars", section 3. Here a rule's options are ordinary trees, so a grammar is just
+a way to write nested choices.
 """
 
 from __future__ import annotations

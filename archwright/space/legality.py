@@ -64,7 +64,7 @@ def is_member(space: Space, codes: np.ndarray) -> np.ndarray:
     """Which rows of codes (n, D) are members: bool (n,)."""
     codes = read_codes(space, codes)
     columns, active = _activity(space, codes)
-    member = np.where(active, columns >= 0, codes.T == -1).all(axis=0)
+    member = np.asarray(np.where(active, columns >= 0, codes.T == -1).all(axis=0))
     rows = np.flatnonzero(member)
     member[rows] = keeps_rules(space, columns.T[rows])
     return member

@@ -11,7 +11,7 @@ from math import prod
 from operator import itemgetter
 from typing import Any, Protocol
 
-from archwright.space.canonical import group_text, leaf_text
+from archwright.space.canonical import group_text, has_site, leaf_text
 from archwright.space.compile import Compiled, Copies, Fixed, Group, Part, Pick
 
 Code = Sequence[int]  # one int a decision
@@ -47,7 +47,7 @@ class TreeMaker:
             return kind
         if kind is dict:
             return lambda values: dict(zip(keys, values, strict=True))
-        if not hasattr(kind, "site"):
+        if not has_site(kind):
             return lambda values: kind(**dict(zip(keys, values, strict=True)))
         set_attribute = object.__setattr__  # `site` is no field of the frozen dataclass
 

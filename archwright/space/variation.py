@@ -1,7 +1,7 @@
 """Drawing, changing and crossing members of a space, over whole batches of codes.
 
-Inside, codes stand as columns (D, n): one decision of all members is contiguous. Where constraints are broken, changes are
-proposed anew a bounded number of times; then a step that cannot fail takes over (`repair.py`).
+Inside, codes stand as columns (D, n): one decision of all members is contiguous. Where constraints are broken, changes
+are proposed anew a bounded number of times; then a step that cannot fail takes over (`repair.py`).
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def sample(space: Space, n: int, rng: np.random.Generator, *, uniform: bool = Fa
     if failed:
         names = [p.message for p in space.predicates]
         raise SpaceError(
-            f"{failed} of {n} samples could not be brought to keep to the predicates {names} by {PROPOSALS} draws and a "
-            f"walk over neighbours; loosen them, or say them as constraint(function, *names) over named choices"
+            f"{failed} of {n} samples could not be brought to keep to the predicates {names} by {PROPOSALS} draws and "
+            f"a walk over neighbours; loosen them, or say them as constraint(function, *names) over named choices"
         )
     return Architectures(space, codes)
 
@@ -126,16 +126,20 @@ def crossover(space: Space, a: Architectures, b: Architectures, rng: np.random.G
     broken = np.flatnonzero(~keeps_tables(space, child.T))
     if len(broken):  # decisions tied by constraints come whole from one parent
         for component in space.model.components:
-            from_first = rng.random(len(broken)) < 0.5
+            from_first = _coins(len(broken), rng)
             cells = np.ix_(component, broken)
             columns[cells] = np.where(from_first, first[cells], second[cells])
         child[:, broken] = columns[:, broken]
         space.activity.mask(child)
     if space.predicates:
         broken = np.flatnonzero(~keeps_rules(space, child.T))
-        from_first = rng.random(n) < 0.5
+        from_first = _coins(n, rng)
         child[:, broken] = np.where(from_first, first, second)[:, broken]
     return Architectures(space, np.ascontiguousarray(child.T))
+
+
+def _coins(n: int, rng: np.random.Generator) -> np.ndarray:
+    return rng.integers(2, size=n).astype(bool)
 
 
 def neighbours(space: Space, architecture: Architecture) -> Architectures:
@@ -152,8 +156,8 @@ def extreme(space: Space, *, last: bool) -> Architecture:
     free = columns.copy()
     space.activity.mask(columns)
     if not keeps_tables(space, columns.T)[0]:
-        for d, code in repair.nearest_legal(space, wanted).items():
-            free[d] = code
+        for d, legal in repair.nearest_legal(space, wanted).items():
+            free[d] = legal
         columns = free
         space.activity.mask(columns)
     code = np.ascontiguousarray(columns[:, 0])
