@@ -1,0 +1,155 @@
+"""Numerical checks that every export passes before it returns: inputs to try, differences, a separate run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from archwright.errors import ExportError
+from archwright.export.source import imported_modules
+from archwright.operators.base import Shape
+
+
+class Difference(NamedTuple):
+    """Largest differences between two sets of outputs."""
+
+    absolute: float
+    relative: (
+        float  # of |difference| / (1 + |expected|): a number within tolerance t differs by at most t (1 + |expected|)
+    )
+
+
+def trial_inputs(
+    shapes: Sequence[Shape], real: Sequence[Tensor] | None, batch: int, seed: int = 0
+) -> list[tuple[str, tuple[Tensor, ...]]]:
+    """What an export is tried on: random numbers like the real ones, and the real ones where there are some.
+
+    Args:
+        shapes: of the network's inputs, without the batch axis.
+        real: a batch of each input (n, ...), or None. Random inputs take their type, mean and spread from it;
+            integers are drawn from those that occur.
+        batch: rows of each trial; real rows are repeated if there are fewer.
+        seed: of the random inputs.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    drawn = []
+    for i, shape in enumerate(shapes):
+        known = real[i].detach().cpu() if real else None
+        if known is not None and not known.is_floating_point():
+            index = torch.randint(known.numel(), (batch, *shape), generator=generator)
+            drawn.append(known.reshape(-1)[index])
+        else:
+            noise = torch.randn(batch, *shape, generator=generator)
+            mean, spread = (known.mean(), known.std().clamp_min(1e-3)) if known is not None else (0.0, 1.0)
+            drawn.append(noise * spread + mean)
+    out = [("random", tuple(drawn))]
+    if real:
+        rows = [torch.arange(batch) % len(r) for r in real]
+        out.append(("real", tuple(r.detach().cpu()[index] for r, index in zip(real, rows, strict=True))))
+    return out
+
+
+def difference(expected: Tensor, got: Tensor) -> Difference:
+    """How far two outputs are apart; infinite where shapes differ or only one is not a number."""
+    if expected.shape != got.shape:
+        return Difference(float("inf"), float("inf"))
+    a, b = expected.double(), got.double()
+    same = (a == b) | (a.isnan() & b.isnan())
+    gap = torch.where(same, 0.0, (a - b).abs())
+    gap = torch.where(gap.isnan(), float("inf"), gap)
+    if not gap.numel():
+        return Difference(0.0, 0.0)
+    return Difference(float(gap.max()), float((gap / (1 + a.abs().nan_to_num())).max()))
+
+
+def outputs_of(network: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
+    """Outputs in evaluation mode on the network's own device, moved to the CPU; the mode is restored."""
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    mode = network.training
+    network.eval()
+    try:
+        with torch.no_grad():
+            return network(*(x.to(device) for x in inputs)).detach().cpu()
+    finally:
+        network.train(mode)
+
+
+# runs in an interpreter of its own: reads inputs with the file's own reader, writes outputs as raw float64
+_CHILD = """
+import importlib.util, sys
+sys.modules["archwright"] = None
+import torch
+torch.set_num_threads(int(sys.argv[2]))
+spec = importlib.util.spec_from_file_location("model", sys.argv[1] + "/model.py")
+model = importlib.util.module_from_spec(spec)
+sys.modules["model"] = model
+spec.loader.exec_module(model)
+net = model.load()
+tensors = model.read_safetensors(sys.argv[3])
+count = 1 + max(int(name.split(".")[0]) for name in tensors)
+with torch.no_grad(), open(sys.argv[4], "wb") as file:
+    for i in range(count):
+        names = sorted(name for name in tensors if name.startswith(f"{i}."))
+        outputs = net(*(tensors[name] for name in names))
+        file.write(outputs.double().contiguous().numpy().tobytes())
+if net.training:
+    raise SystemExit("load() returned a network in training mode")
+"""
+
+
+def verify_source(
+    folder: Path, network: nn.Module, trials: Sequence[tuple[str, tuple[Tensor, ...]]], *, tolerance: float = 1e-6
+) -> Difference:
+    """Run `model.py` with `model.safetensors` of a folder in a clean interpreter and compare its outputs.
+
+    Raises:
+        ExportError: if it imports more than torch, does not run, or computes something else.
+    """
+    source = (folder / "model.py").read_text(encoding="utf-8")
+    foreign = {m for m in imported_modules(source) if m != "torch" and m not in sys.stdlib_module_names}
+    if foreign:
+        raise ExportError(f"model.py may import only torch and the standard library, it imports {sorted(foreign)}")
+    from safetensors.torch import save_file
+
+    expected = [outputs_of(network, inputs) for _, inputs in trials]
+    with tempfile.TemporaryDirectory() as scratch:
+        given, answer = Path(scratch, "inputs.safetensors"), Path(scratch, "outputs.bin")
+        tensors = {f"{i}.{j:03d}": x.contiguous() for i, (_, xs) in enumerate(trials) for j, x in enumerate(xs)}
+        save_file(tensors, given)
+        _run([str(folder), str(torch.get_num_threads()), str(given), str(answer)])
+        flat = np.fromfile(answer, dtype=np.float64)
+    sizes = [y.numel() for y in expected]
+    if flat.size != sum(sizes):
+        raise ExportError(
+            f"model.py computed {flat.size} numbers where {sum(sizes)} were expected; do not use this file"
+        )
+    parts = np.split(flat, np.cumsum(sizes)[:-1])
+    worst = Difference(0.0, 0.0)
+    for (name, _), y, part in zip(trials, expected, parts, strict=True):
+        found = difference(y, torch.from_numpy(part.copy()).reshape(y.shape))
+        if found.relative > tolerance:
+            raise ExportError(
+                f"model.py computes something else than the network on {name} inputs: the largest difference is "
+                f"{found.absolute:.3g} ({found.relative:.3g} relative), at most {tolerance:g} is accepted"
+            )
+        worst = max(worst, found, key=lambda d: d.relative)
+    return worst
+
+
+def _run(arguments: Sequence[str]) -> None:
+    command = [sys.executable, "-I", "-B", "-c", _CHILD, *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise ExportError(f"model.py did not finish within {error.timeout:.0f} s in a separate interpreter") from error
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        raise ExportError(f"model.py does not run without archwright: {lines[-1] if lines else 'no message'}")
