@@ -158,17 +158,17 @@ class Model:
         every = self.closure(range(len(self.decisions)))
         return self.eliminate(every, self.factors(every, self.tables), weighted=True)
 
-    def completion(self, fixed: Mapping[int, int]) -> dict[int, int] | None:
+    def completion(self, fixed: Mapping[int, Sequence[int]]) -> dict[int, int] | None:
         """Legal codes of the constrained decisions that agree with some given ones; None if there are none.
 
         Args:
-            fixed: decision -> code, -1 for inactive.
+            fixed: decision -> its possible codes, -1 for inactive.
         """
         evidence = []
         for d in self.constrained_decisions.tolist():
             if d in fixed:
                 table = np.zeros(self.sizes[d], dtype=bool)
-                table[fixed[d]] = True  # -1 is the last value: inactive
+                table[list(fixed[d])] = True  # -1 is the last value: inactive
                 evidence.append(Factor((d,), table))
         factors = self.factors(self.constrained, self.tables) + evidence
         sizes = {v: self.sizes[v] for v in self.constrained}

@@ -42,8 +42,10 @@ def _complete(space: Space, candidate: np.ndarray, parent: np.ndarray, changed: 
     new = tied[(parent[tied] < 0) & (candidate[tied] >= 0)]
     if not len(new):
         return False
-    kept = tied[(parent[tied] >= 0) & (candidate[tied] >= 0)]
-    fixed = {int(d): int(candidate[d]) for d in kept}
+    fixed: dict[int, tuple[int, ...]] = {}
+    for d in tied[parent[tied] >= 0].tolist():
+        always = space.activity.always[d] or d == changed
+        fixed[d] = (int(candidate[d] if d == changed else parent[d]),) + (() if always else (-1,))
     found = space.model.completion(fixed)
     if found is None:
         return False
@@ -59,13 +61,14 @@ def _complete(space: Space, candidate: np.ndarray, parent: np.ndarray, changed: 
 def nearest_legal(space: Space, wanted: Sequence[int]) -> dict[int, int]:
     """Legal codes of the constrained decisions: each in turn as close to the wanted code as those before it allow."""
     fixed: dict[int, int] = {}
-    found = space.model.completion(fixed)
+    found = space.model.completion({})
     for d in space.model.constrained_decisions.tolist():
         codes = sorted(range(space.decisions[d].size), key=lambda c: abs(c - wanted[d]))
         for code in [*codes, -1]:
             if found is not None and found[d] == code:
                 break
-            attempt = space.model.completion({**fixed, d: code}) if code >= 0 or not space.activity.always[d] else None
+            given = {other: (legal,) for other, legal in {**fixed, d: code}.items()}
+            attempt = space.model.completion(given)
             if attempt is not None:
                 found = attempt
                 break

@@ -89,7 +89,7 @@ def _rejected(space: Space, codes: np.ndarray, before: np.ndarray) -> np.ndarray
 
 def _propose(space: Space, before: np.ndarray, rng: np.random.Generator, changes: int) -> np.ndarray:
     """Codes (n, D) with other options for some active decisions of each row, constraints aside."""
-    columns = np.ascontiguousarray(before.T)
+    columns = np.array(before.T, order="C")  # always a copy
     n = columns.shape[1]
     points = rng.random(columns.shape)
     inactive = columns < 0
