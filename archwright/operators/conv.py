@@ -13,14 +13,12 @@ from torch import nn
 from archwright.errors import SpaceError
 from archwright.operators.base import Counts, Example, Layer, Leaf, Shape
 from archwright.operators.norm import ChannelNorm
-from archwright.operators.rules import activation_class, image, member, positive, same_padding, tally, windows
+from archwright.operators.rules import activation_class, image, lean, member, positive, same_padding, tally, windows
 from archwright.registry import register
 
 
 class ConvNormAct(nn.Module):
     """Convolution, norm, activation; or activation, convolution, norm."""
-
-    needs = (ChannelNorm,)
 
     def __init__(
         self,
@@ -87,23 +85,21 @@ class Conv(Leaf):
         """`ConvNormAct` for the rank of the input."""
         self.output(*inputs)
         channels, sizes = image(self, inputs)
-        return Layer(
+        return lean(
             ConvNormAct,
-            {
-                "in_channels": channels,
-                "out_channels": self.channels,
-                "kernel": self.kernel,
-                "stride": self.stride,
-                "padding": same_padding(self.kernel, self.dilation) if self.padding is None else self.padding,
-                "dilation": self.dilation,
-                "groups": self.groups,
-                "bias": self._bias(),
-                "norm": self.norm,
-                "affine": self.affine,
-                "activation": activation_class(self, self.activation),
-                "activation_first": self.activation_first,
-                "dims": len(sizes),
-            },
+            in_channels=channels,
+            out_channels=self.channels,
+            kernel=self.kernel,
+            stride=self.stride,
+            padding=same_padding(self.kernel, self.dilation) if self.padding is None else self.padding,
+            dilation=self.dilation,
+            groups=self.groups,
+            bias=self._bias(),
+            norm=self.norm,
+            affine=self.affine,
+            activation=activation_class(self, self.activation),
+            activation_first=self.activation_first,
+            dims=len(sizes),
         )
 
     def output(self, *inputs: Shape) -> Shape:

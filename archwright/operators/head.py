@@ -12,14 +12,12 @@ from torch import nn
 from archwright.errors import SpaceError
 from archwright.operators.base import Counts, Example, Layer, Leaf, Shape
 from archwright.operators.pool import GlobalPooling, pooled
-from archwright.operators.rules import activation_class, one, positive, tally
+from archwright.operators.rules import activation_class, lean, one, positive, tally
 from archwright.registry import register
 
 
 class PoolLinear(nn.Module):
     """Global pool, optional hidden layer, dropout, linear outputs."""
-
-    needs = (GlobalPooling,)
 
     def __init__(
         self,
@@ -62,16 +60,14 @@ class _Head(Leaf):
     def layer(self, *inputs: Shape) -> Layer:
         """`PoolLinear`."""
         self.output(*inputs)
-        return Layer(
+        return lean(
             PoolLinear,
-            {
-                "in_features": self._features(inputs),
-                "outputs": self.outputs,
-                "pool": "none" if len(inputs[0]) == 1 else self.pool,
-                "hidden": self.hidden,
-                "activation": activation_class(self, self.activation),
-                "dropout": self.dropout,
-            },
+            in_features=self._features(inputs),
+            outputs=self.outputs,
+            pool="none" if len(inputs[0]) == 1 else self.pool,
+            hidden=self.hidden,
+            activation=activation_class(self, self.activation),
+            dropout=self.dropout,
         )
 
     def output(self, *inputs: Shape) -> Shape:

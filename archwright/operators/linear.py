@@ -12,7 +12,7 @@ from torch import nn
 
 from archwright.errors import SpaceError
 from archwright.operators.base import Counts, Example, Layer, Leaf, Shape
-from archwright.operators.rules import activation_class, member, positive, ranked, tally
+from archwright.operators.rules import activation_class, lean, member, positive, ranked, tally
 from archwright.registry import register
 
 
@@ -51,15 +51,13 @@ class Linear(Leaf):
     def layer(self, *inputs: Shape) -> Layer:
         """`LinearNormAct`."""
         self.output(*inputs)
-        return Layer(
+        return lean(
             LinearNormAct,
-            {
-                "in_features": inputs[0][-1],
-                "out_features": self.features,
-                "bias": self.bias,
-                "norm": self.norm,
-                "activation": activation_class(self, self.activation),
-            },
+            in_features=inputs[0][-1],
+            out_features=self.features,
+            bias=self.bias,
+            norm=self.norm,
+            activation=activation_class(self, self.activation),
         )
 
     def output(self, *inputs: Shape) -> Shape:

@@ -11,15 +11,13 @@ import torch
 from torch import nn
 
 from archwright.operators.base import Counts, Example, Layer, Leaf, Shape
-from archwright.operators.rules import activation_class, image, odd, positive, scaled, tally, windows
+from archwright.operators.rules import activation_class, image, lean, odd, positive, scaled, tally, windows
 from archwright.operators.squeeze_excite import ChannelGate, gate_axes, gate_params
 from archwright.registry import register
 
 
 class InvertedResidual(nn.Module):
     """1x1 expansion, depthwise convolution, optional channel gate, 1x1 projection, optional identity."""
-
-    needs = (ChannelGate,)
 
     def __init__(
         self,
@@ -82,21 +80,19 @@ class MBConv(Leaf):
         self.output(*inputs)
         channels, sizes = image(self, inputs)
         hidden, squeezed = self._hidden(channels)
-        return Layer(
+        return lean(
             InvertedResidual,
-            {
-                "in_channels": channels,
-                "hidden": hidden,
-                "out_channels": self.channels,
-                "kernel": self.kernel,
-                "stride": self.stride,
-                "squeezed": squeezed,
-                "activation": activation_class(self, self.activation),
-                "gate": activation_class(self, self.gate),
-                "expansion": self.expand != 1,
-                "identity": self.stride == 1 and channels == self.channels,
-                "dims": len(sizes),
-            },
+            in_channels=channels,
+            hidden=hidden,
+            out_channels=self.channels,
+            kernel=self.kernel,
+            stride=self.stride,
+            squeezed=squeezed,
+            activation=activation_class(self, self.activation),
+            gate=activation_class(self, self.gate),
+            expansion=self.expand != 1,
+            identity=self.stride == 1 and channels == self.channels,
+            dims=len(sizes),
         )
 
     def output(self, *inputs: Shape) -> Shape:

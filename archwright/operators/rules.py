@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from archwright.errors import SpaceError, nearest
-from archwright.operators.base import Counts, Operator, Shape
+from archwright.operators.base import Counts, Layer, Operator, Shape
+
+if TYPE_CHECKING:
+    from torch import nn
 
 # field value -> class of torch.nn
 ACTIVATIONS: Mapping[str, str] = MappingProxyType(
@@ -136,3 +142,14 @@ def scaled(channels: int, ratio: float) -> int:
 def tally(output: Shape, *, params: int = 0, macs: int = 0, buffers: int = 0) -> Counts:
     """Counts of one operator from its output shape, parameters, multiply-accumulates and float buffer elements."""
     return Counts(params, macs, 4 * math.prod(output), 4 * (params + buffers))
+
+
+@cache
+def _defaults(cls: Callable[..., Any]) -> Mapping[str, Any]:
+    return {name: p.default for name, p in inspect.signature(cls).parameters.items()}
+
+
+def lean(cls: type[nn.Module], **arguments: Any) -> Layer:
+    """A layer without the arguments that are the class's defaults, so that printed source stays short."""
+    defaults = _defaults(cls)  # type: ignore[arg-type]
+    return Layer(cls, {name: value for name, value in arguments.items() if value != defaults[name]})

@@ -12,7 +12,7 @@ from torch import nn
 from archwright.errors import SpaceError
 from archwright.operators.base import Counts, Example, Layer, Leaf, Shape
 from archwright.operators.conv import ConvNormAct
-from archwright.operators.rules import image, one, tally
+from archwright.operators.rules import image, lean, one, tally
 from archwright.registry import register
 
 
@@ -57,8 +57,8 @@ class Skip(Leaf):
         channels, sizes = image(self, inputs)
         arguments = {"in_channels": channels, "out_channels": out, "affine": self.affine, "dims": len(sizes)}
         if self.stride == 1:
-            return Layer(ConvNormAct, {**arguments, "kernel": 1, "activation_first": True})
-        return Layer(FactorizedReduce, arguments)
+            return lean(ConvNormAct, **arguments, kernel=1, activation_first=True)
+        return lean(FactorizedReduce, **arguments)
 
     def output(self, *inputs: Shape) -> Shape:
         """The input shape, or (channels, ceil(size / stride)...)."""

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from archwright.operators.base import Counts, Example, Layer, Leaf, Shape
-from archwright.operators.rules import activation_class, image, scaled, tally
+from archwright.operators.rules import activation_class, image, lean, scaled, tally
 from archwright.registry import register
 
 
@@ -56,14 +56,12 @@ class SqueezeExcite(Leaf):
     def layer(self, *inputs: Shape) -> Layer:
         """`ChannelGate` on the input's channels."""
         channels, _ = image(self, inputs)
-        return Layer(
+        return lean(
             ChannelGate,
-            {
-                "channels": channels,
-                "squeezed": scaled(channels, self.ratio),
-                "activation": activation_class(self, self.activation),
-                "gate": activation_class(self, self.gate),
-            },
+            channels=channels,
+            squeezed=scaled(channels, self.ratio),
+            activation=activation_class(self, self.activation),
+            gate=activation_class(self, self.gate),
         )
 
     def output(self, *inputs: Shape) -> Shape:

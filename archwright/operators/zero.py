@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from archwright.operators.base import Counts, Example, Layer, Leaf, Shape
-from archwright.operators.rules import one, positive, tally
+from archwright.operators.rules import lean, one, positive, tally
 from archwright.registry import register
 
 
@@ -43,7 +43,7 @@ class Zero(Leaf):
 
     def layer(self, *inputs: Shape) -> Layer:
         """`Zeros`."""
-        return Layer(Zeros, {"channels": self.output(*inputs)[0], "stride": self.stride})
+        return lean(Zeros, channels=self.output(*inputs)[0], stride=self.stride)
 
     def output(self, *inputs: Shape) -> Shape:
         """(channels, ceil(size / stride)...)."""
