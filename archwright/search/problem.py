@@ -20,14 +20,23 @@ Columns = dict[str, np.ndarray]  # metric name with unit -> float64 (n,); NaN = 
 
 
 class Evaluator(Protocol):
-    """Maps a batch of architectures to columns of named numbers with units."""
+    """Maps a batch of architectures to columns of named numbers with units.
+
+    Optional attributes, all False or absent by default:
+
+    - `batched = True`: fast on a whole batch and free of side effects; a deterministic batched evaluator is called in
+      the main process, once for all architectures of an ask, instead of once an architecture.
+    - `cheap = True`: batched, and costs nothing beside a trial (a cost model, not a table of trained accuracies);
+      strategies may call it on any number of proposals to see which of them keep to the limits.
+    - `prepare(folder)`: called once before the first trial, with the run's `checkpoint` folder or None.
+
+    A column named `simulated_s` says what the evaluation would have cost; it drives the simulated clock.
+    """
 
     metrics: tuple[str, ...]
     deterministic: bool
 
-    def evaluate(
-        self, architectures: Architectures, *, fidelity: float = 1.0, seed: int = 0
-    ) -> Columns:
+    def evaluate(self, architectures: Architectures, *, fidelity: float = 1.0, seed: int = 0) -> Columns:
         """Measure n architectures.
 
         Returns:
@@ -59,9 +68,7 @@ class Objective:
                 f"an objective's goal is minimize, maximize or limit, got {self.goal!r} for {self.metric!r}"
             )
         if self.goal == "limit" and self.at_most is None and self.at_least is None:
-            raise ConfigurationError(
-                f"the limit on {self.metric!r} needs a bound: at_most=... or at_least=..."
-            )
+            raise ConfigurationError(f"the limit on {self.metric!r} needs a bound: at_most=... or at_least=...")
         if None not in (self.at_most, self.at_least) and self.at_least > self.at_most:  # type: ignore[operator]
             raise ConfigurationError(
                 f"no value of {self.metric!r} is at least {self.at_least} and at most {self.at_most}"
@@ -162,5 +169,3 @@ class Problem:
 
 def _column(trials: Sequence[Trial], metric: str) -> np.ndarray:
     return np.array([t.metrics.get(metric, np.nan) for t in trials], dtype=np.float64)
-
-

@@ -1,0 +1,125 @@
+"""NSGA-II: non-dominated sorting with crowding distance.
+
+Deb et al., "A fast and elitist multiobjective genetic algorithm: NSGA-II" (2002): parents are chosen by binary
+tournaments (rank, then crowding, III.C), children made by crossover (probability 0.9) and mutation (each decision with
+probability 1/D), and the best of parents and children survive; constraints by constraint-domination (VI.A). Any number
+of objectives; with more than three, most points become non-dominated and the pressure falls.
+Differences: crossover is uniform over the space's decisions, at most four decisions mutate in one child, and no
+architecture is proposed twice. The survivors are chosen whenever a population of new trials is there, however they
+were asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from archwright.registry import register
+from archwright.search.pareto import crowding_by_rank, deb_ranks
+from archwright.search.problem import Problem
+from archwright.search.trial import Candidate, Trial
+from archwright.space.architecture import Architectures
+from archwright.strategies.common import Memory, Proposals, candidates_of, check_option, rng_of
+
+MUTATIONS_AT_MOST = 4
+
+
+@register(
+    "strategies",
+    "nsga2",
+    labels={
+        "family": "evolution",
+        "objectives": "many",
+        "constraints": True,
+        "paper": "Deb et al. 2002, A fast and elitist multiobjective genetic algorithm: NSGA-II",
+    },
+)
+class NSGA2:
+    """Elitist genetic search for a front.
+
+    Args:
+        problem: what is searched.
+        seed: of all random draws.
+        population: size of a generation; this many random architectures come first.
+        crossover: probability that a child has two parents.
+        mutation: probability that a decision of a child changes; 1/D by default.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        seed: int = 0,
+        population: int = 100,
+        crossover: float = 0.9,
+        mutation: float | None = None,
+    ) -> None:
+        check_option("population", population, 2)
+        check_option("crossover", crossover, 0.0, 1.0)
+        check_option("mutation", 0.0 if mutation is None else mutation, 0.0, 1.0)
+        self._space = problem.space
+        self._memory, self._proposals = Memory(problem), Proposals(problem)
+        self._seed, self._asks, self._asked = seed, 0, 0
+        self._population, self._crossover = population, crossover
+        self._mutation = 1.0 / max(1, len(problem.space.decisions)) if mutation is None else mutation
+        self._parents = np.zeros(0, np.int64)  # rows of the memory, best first
+        self._place = np.zeros(0, np.int64)  # of each parent; equal rank and crowding share a place
+        self._judged = 0  # rows of the memory that were up for selection
+
+    @property
+    def batch(self) -> int:
+        """What is left of the generation; all of it comes from the same parents."""
+        return self._population - self._asked % self._population
+
+    def ask(self, n: int) -> Sequence[Candidate]:
+        """At most n: random ones for the first generation, then children."""
+        rng = rng_of(self._seed, self._asks)
+        self._asks += 1
+        start = self._population - self._asked
+        if start > 0:
+            picked = self._proposals.random(min(n, start), rng)
+        else:
+            if not len(self._parents):
+                self._select()
+            picked = self._proposals.pick(n, rng, self._children if len(self._parents) > 1 else self._space.sample)
+        self._asked += len(picked)
+        return candidates_of(picked)
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """Add trials; survivors are chosen once a whole population of them is new."""
+        self._memory.add(trials)
+        if len(self._memory) - self._judged >= self._population:
+            self._select()
+
+    def _select(self) -> None:
+        """Survivors of parents and new trials: by rank, then crowding distance."""
+        memory = self._memory
+        pool = np.concatenate([self._parents, np.arange(self._judged, len(memory))])
+        self._judged = len(memory)
+        losses, violation = memory.losses[pool], memory.violation[pool]
+        ranks = deb_ranks(losses, violation)
+        crowding = crowding_by_rank(losses, ranks)
+        order = np.lexsort((-crowding, ranks))[: self._population]
+        self._parents = pool[order]
+        steps = (np.diff(ranks[order]) != 0) | (crowding[order][1:] != crowding[order][:-1])
+        self._place = np.concatenate([[0], np.cumsum(steps)])
+
+    def _tournament(self, n: int, rng: np.random.Generator) -> Architectures:
+        """Winners of n binary tournaments; ties are decided by chance."""
+        pairs = rng.integers(0, len(self._parents), (n, 2))
+        second = self._place[pairs[:, 1]] < self._place[pairs[:, 0]]
+        rows = self._parents[np.where(second, pairs[:, 1], pairs[:, 0])]
+        return Architectures(self._space, self._memory.codes[rows])
+
+    def _children(self, n: int, rng: np.random.Generator) -> Architectures:
+        mothers, fathers = self._tournament(n, rng), self._tournament(n, rng)
+        alone = rng.random(n) >= self._crossover
+        codes = self._space.crossover(mothers, fathers, rng).codes.copy()
+        codes[alone] = mothers.codes[alone]
+        changes = np.minimum(rng.binomial(codes.shape[1], self._mutation, n), MUTATIONS_AT_MOST)
+        for count in range(1, MUTATIONS_AT_MOST + 1):
+            rows = np.flatnonzero(changes == count)
+            if len(rows):
+                codes[rows] = self._space.mutate(Architectures(self._space, codes[rows]), rng, count).codes
+        return Architectures(self._space, codes)
