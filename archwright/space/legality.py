@@ -25,6 +25,8 @@ def read_codes(space: Space, codes: Any) -> np.ndarray:
     """
     codes = np.asarray(codes)
     count = len(space.decisions)
+    if codes.size == 0:
+        codes = codes.astype(np.int64)  # an empty list has no integer type
     if codes.ndim != 2 or codes.shape[1] != count or not np.issubdtype(codes.dtype, np.integer):
         raise SpaceError(f"codes are an integer array of shape (n, {count}), got {codes.dtype} of shape {codes.shape}")
     return codes
