@@ -82,7 +82,7 @@ class Projection(Leaf):
     tokens: bool = False
 
     def _stride(self, inputs: tuple[Shape, ...]) -> int:
-        if len(inputs) != 2 or len(inputs[0]) != len(inputs[1]):
+        if len(inputs) != 2 or not inputs[0] or len(inputs[0]) != len(inputs[1]):
             raise SpaceError(f"Projection takes the body's output and its input, of one rank, got {inputs}")
         y, x = inputs
         if self._dims(inputs) == 0:

@@ -77,13 +77,13 @@ def odd(operator: Operator, kernel: int) -> None:
 
 
 def one(operator: Operator, inputs: tuple[Shape, ...]) -> Shape:
-    """The only input shape.
+    """The only input shape, with at least one axis.
 
     Raises:
         SpaceError: if there is not exactly one.
     """
-    if len(inputs) != 1:
-        raise SpaceError(f"{type(operator).__name__} takes one input, got {len(inputs)}: {inputs}")
+    if len(inputs) != 1 or not inputs[0]:
+        raise SpaceError(f"{type(operator).__name__} takes one input of one axis or more, got {inputs}")
     return inputs[0]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from archwright.errors import SpaceError
 from archwright.operators.attention import Attention
 from archwright.operators.base import Composite, Example, Operator, Run
 from archwright.operators.ffn import FFN, GLUFFN
@@ -25,7 +26,9 @@ class TransformerBlock(Composite):
 
     def flow(self, run: Run, *inputs: Any) -> Any:
         """Two residual branches."""
-        (x,) = inputs
+        if len(inputs) != 1:
+            raise SpaceError(f"TransformerBlock takes one input, got {len(inputs)}")
+        x = inputs[0]
         norm = Norm(self.norm)
         y = run(self.attention, run(self.inner("attention_norm", norm), x))
         x = run(self.inner("attention_add", Add()), x, y)
