@@ -1,4 +1,4 @@
-"""Fail if the installation has exchanged torch or pulled CUDA packages, or if installed versions leave the constraints."""
+"""Fail if the installation exchanged torch, pulled CUDA packages, or left the constraints."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def step(title: str, command: list[str], start: float) -> None:
 
 def main() -> None:
     """Install the pinned CPU build of torch first, then archwright with its extras under the constraints."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - the script may be started by any Python
         sys.exit(f"archwright needs Python 3.11 or newer, this is {sys.version.split()[0]}; name one with PYTHON=...")
     folder, extras = Path(sys.argv[1]), sys.argv[2]
     start = time.monotonic()

@@ -1,8 +1,8 @@
 """The slice rule, written once: which part of the largest weight a smaller operator uses.
 
-Every dimension of a tensor has a named axis (`Leaf.axes`). Along an axis a subnet keeps a prefix, or an arbitrary index
-set; along `kernel` axes it keeps the centre (Cai et al., Once-for-All, 2020, section 3.2). Dimensions with the same axis
-are cut alike, so weights, biases, norms and running statistics stay tied.
+Every dimension of a tensor has a named axis (`Leaf.axes`). Along an axis a subnet keeps a prefix, or an arbitrary
+index set; along `kernel` axes it keeps the centre (Cai et al., Once-for-All, 2020, section 3.2). Dimensions with the
+same axis are cut alike, so weights, biases, norms and running statistics stay tied.
 """
 
 from __future__ import annotations
@@ -66,11 +66,6 @@ class AxisSizes:
     small: Mapping[str, int]
 
 
-def axes_of(leaf: Leaf, name: str, dims: int) -> tuple[str | None, ...]:
-    """The axis of each dimension of one tensor."""
-    return leaf.axes_of(name, dims)
-
-
 def cut_of(
     leaf: Leaf, name: str, large: Sequence[int], small: Sequence[int], sizes: AxisSizes, indices: Indices
 ) -> Cut:
@@ -87,7 +82,7 @@ def cut_of(
     Raises:
         SpaceError: if the small tensor is not a part of the large one.
     """
-    axes = axes_of(leaf, name, len(small))
+    axes = leaf.axes_of(name, len(small))
     if len(large) != len(small) or any(s > b for s, b in zip(small, large, strict=True)):
         raise SpaceError(
             f"{leaf!r} needs {name!r} of shape {tuple(small)}, which is no part of the largest, {tuple(large)}"

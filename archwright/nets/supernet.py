@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from archwright.errors import SpaceError
 from archwright.nets.build import Network, annotated
-from archwright.nets.cut import AxisSizes, Cut, axes_of, cut_of, dense, joined
+from archwright.nets.cut import AxisSizes, Cut, cut_of, dense, joined
 from archwright.nets.hull import HullWalker, Site
 from archwright.nets.program import Program, Step, record, site_name
 from archwright.operators.base import Leaf, Shape
@@ -227,7 +227,7 @@ class Supernet(nn.Module):
         if not step.leaf.site:
             return False
         _, large, leaf = self._large(step.leaf)
-        return any("out" in axes_of(leaf, name, tensor.dim()) for name, tensor in large.named_parameters())
+        return any("out" in leaf.axes_of(name, tensor.dim()) for name, tensor in large.named_parameters())
 
     def _passed(self, step: Step, incoming: list[Tensor | None]) -> Tensor | None:
         shapes = self.sites[step.leaf.site].shapes if step.leaf.site else step.input_shapes

@@ -45,8 +45,10 @@ def network_of(tree: Any) -> tuple[Any, str]:
     Raises:
         SpaceError: if the tree holds no network.
     """
-    if isinstance(tree, Operator | Choice):
+    if isinstance(tree, Operator):
         return tree, ""
+    if isinstance(tree, Choice):
+        return tree, "tree"  # the path that a space gives a choice at its root
     if isinstance(tree, Mapping) and "network" in tree:
         return tree["network"], "network"
     if is_dataclass(tree) and hasattr(tree, "network"):

@@ -1,0 +1,50 @@
+"""How a job divides its time, and how much it has spent over all its parts."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from archwright.search.budget import Budget
+from archwright.search.log import replace_file
+
+# Share of the time budget at which a stage has to have ended. What a stage leaves over goes to those after it.
+ENDS: Mapping[str, float] = MappingProxyType(
+    {"first": 0.08, "latency": 0.20, "supernet": 0.50, "search": 0.68, "baseline": 0.76, "finalists": 0.95}
+)
+ENDS_TRAIN: Mapping[str, float] = MappingProxyType(
+    {"first": 0.08, "latency": 0.18, "supernet": 0.18, "search": 0.72, "baseline": 0.72, "finalists": 0.95}
+)
+
+
+class Clock:
+    """Seconds of a job, kept in the run folder so that a resumed job does not get its time twice.
+
+    Args:
+        path: of the file that keeps them.
+        budget: of the job.
+        start: `time.monotonic()` when this part of the job began.
+        ends: share of the budget at which each stage ends.
+    """
+
+    def __init__(self, path: Path, budget: Budget, start: float, ends: Mapping[str, float] = ENDS) -> None:
+        self.path, self.budget, self.start, self.ends = path, budget, start, ends
+        self._before = float(json.loads(path.read_text())["seconds"]) if path.exists() else 0.0
+
+    @property
+    def spent(self) -> float:
+        """Seconds of the job, earlier parts included."""
+        return self._before + time.monotonic() - self.start
+
+    def keep(self) -> None:
+        """Write down what has been spent."""
+        replace_file(self.path, json.dumps({"seconds": self.spent}))
+
+    def left(self, stage: str, at_least: float = 0.0) -> float | None:
+        """Seconds until a stage has to end; None = no limit on time."""
+        if self.budget.seconds is None:
+            return None
+        return max(at_least, self.ends[stage] * self.budget.seconds - self.spent)

@@ -1,0 +1,153 @@
+"""The last round: the most promising networks are trained on, measured again, and the best of them is chosen.
+
+Predicted values stand beside measured ones; limits are judged by what was measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from archwright.job.training import length_for, twin
+from archwright.nets.build import Network, build
+from archwright.nets.checkpoint import TrainState, restore_net
+from archwright.nets.train import evaluate, fine_tune, train
+from archwright.search.problem import Problem
+from archwright.search.result import SearchResult
+from archwright.search.trial import Trial
+from archwright.space import Architecture
+
+if TYPE_CHECKING:
+    from archwright.job.stages import Stages
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A network of the last round.
+
+    Attributes:
+        number: of its trial.
+        architecture: its architecture.
+        network: trained.
+        predicted: what the search believed.
+        metrics: measured now; quality on the test part, `valid_...` on the valid part.
+        valid: quality on the valid part, by which finalists are compared.
+        violation: of the limits, by measured values; 0 = all hold.
+    """
+
+    number: int
+    architecture: Architecture
+    network: Network
+    predicted: dict[str, float]
+    metrics: dict[str, float]
+    valid: dict[str, float]
+    violation: float = 0.0
+
+    def to_json(self, chosen: bool) -> dict[str, Any]:
+        """Plain values for the run folder."""
+        return {
+            "number": self.number, "chosen": chosen, "code": self.architecture.code.tolist(),
+            "predicted": self.predicted, "metrics": self.metrics, "valid": self.valid, "violation": self.violation,
+        }  # fmt: skip
+
+
+def choose(problem: Problem, result: SearchResult, count: int) -> list[Trial]:
+    """Trials worth finishing: the best by the first goal, then evenly along the front, then the next best feasible.
+
+    Without a feasible trial, the ones nearest to the limits.
+    """
+    best = result.best
+    if not result.feasible:
+        order = np.argsort(result.violation, kind="stable")
+        return _distinct([best, *(result.trials[i] for i in order if result.trials[i].state != "failed")], count)
+    front = sorted(result.front, key=lambda t: float(problem.losses([t])[0, 0]))
+    spread = [front[round(i)] for i in np.linspace(0, len(front) - 1, min(count, len(front)))]
+    complete = [t for t in result.trials if t.state == "complete"]
+    others = [complete[i] for i in np.argsort(problem.losses(complete)[:, 0], kind="stable")]
+    return _distinct([best, *spread, *others], count)
+
+
+def _distinct(trials: Sequence[Trial], count: int) -> list[Trial]:
+    found = {t.candidate.architecture.key: t for t in reversed(trials)}
+    kept: list[Trial] = []
+    for trial in trials:
+        if found.get(trial.candidate.architecture.key) is trial and len(kept) < count:
+            kept.append(trial)
+    return kept
+
+
+def finish(job: Stages, problem: Problem, trial: Trial, quality: Any, index: int, count: int) -> Finalist:
+    """Train one finalist on, and measure its quality.
+
+    With shared weights it starts from its extraction and is fine-tuned; otherwise it is trained from scratch again with
+    the full recipe. The better of inherited and fine-tuned weights on the valid part is kept.
+    """
+    architecture = trial.candidate.architecture
+    path = job.kept / f"finalist{trial.number}.safetensors"
+    shared = hasattr(quality, "network")
+    net: Network = (
+        quality.network(architecture) if shared else build(architecture, job.task.input_shape, seed=job.config.seed)
+    )
+    if path.exists():
+        restore_net(net, TrainState.load(path).part("net"), "finalist")
+    else:
+        net = _trained(job, net, shared, index, count, path)
+    valid, test = evaluate(net, job.task, "valid"), evaluate(net, job.task, "test")
+    metrics = test | job._counts(architecture) | {f"valid_{k}": v for k, v in valid.items()}
+    job.progress.say(f"  trial {trial.number}: {job.task.metric} {test[job.task.metric]:.4g} on the test part")
+    return Finalist(trial.number, architecture, net, dict(trial.metrics), metrics, valid)
+
+
+def _trained(job: Stages, net: Network, shared: bool, index: int, count: int, path: Any) -> Network:
+    left = job.clock.left("finalists", 2.0)
+    seconds = None if left is None else left / (count - index) * 0.9
+    recipe, task = job.recipe, job.task
+    length = length_for(
+        job.kept / f"finalist{index}_length.json", task, recipe, 2 * recipe.epochs, seconds,
+        lambda part: train(twin(net), replace(task, train=part), replace(recipe, epochs=1)),  # type: ignore[arg-type]
+    )  # fmt: skip
+    part = length.split(task)
+    smaller = task if part is None else replace(task, train=part)
+    if not shared:
+        result = train(net, smaller, replace(recipe, epochs=length.epochs), seed=job.config.seed)
+        result.state.save(path)
+        return net
+    before = evaluate(net, task, "valid")[task.metric]
+    tuned: Network = twin(net)  # type: ignore[assignment]
+    result = fine_tune(tuned, smaller, recipe, epochs=length.epochs, seed=job.config.seed)
+    after = evaluate(tuned, task, "valid")[task.metric]
+    better = after >= before if task.maximize else after <= before
+    kept = tuned if better else net
+    tensors = {f"net//{k}": v.detach().cpu().contiguous() for k, v in kept.state_dict().items()}
+    TrainState(result.state.epoch, tensors).save(path)
+    return kept
+
+
+def remeasured(job: Stages, finalists: Sequence[Finalist]) -> list[Finalist]:
+    """The finalists with latency measured in turns, and their violation of the limits."""
+    extra: list[dict[str, float]] = [{} for _ in finalists]
+    if job.setup.latency:
+        reports = job.meter(0.4).measure([f.network for f in finalists], job.task.input_shape)
+        extra = [{"latency_ms": r.median_ms, "latency_p95_ms": r.p95_ms, "latency_iqr_ms": r.iqr_ms} for r in reports]
+    limits = job._limits()
+    out = []
+    for finalist, more in zip(finalists, extra, strict=True):
+        metrics = finalist.metrics | more
+        judged = metrics | finalist.valid
+        violation = float(limits.violation_of({m: np.array([v]) for m, v in judged.items()}, 1)[0])
+        out.append(replace(finalist, metrics=metrics, violation=violation))
+    return out
+
+
+def pick(problem: Problem, finalists: Sequence[Finalist]) -> Finalist:
+    """The finalist with the least violation, then the best first goal on the valid part."""
+
+    def rank(f: Finalist) -> tuple[float, float]:
+        judged = f.metrics | f.valid
+        loss = problem.losses_of({m: np.array([v]) for m, v in judged.items()}, 1)[0, 0]
+        return f.violation, float(loss)
+
+    return min(finalists, key=rank)

@@ -1,0 +1,118 @@
+"""From a configuration to objects: the task, the space, the goals; every fault is found before work starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from archwright.costs.counts import Counts
+from archwright.errors import ConfigurationError, nearest
+from archwright.job.config import RunConfig
+from archwright.job.spaces import check_fit, load_space
+from archwright.search.budget import Budget
+from archwright.search.problem import Objective, Problem
+from archwright.space import Space
+from archwright.tasks import load
+from archwright.tasks.base import Task
+from archwright.units import convert, stem_of
+
+LATENCY = ("latency_ms",)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a job is about.
+
+    `objectives` are in the units of the evaluators; `latency` says whether latency matters at all.
+    """
+
+    config: RunConfig
+    task: Task
+    space: Space
+    objectives: tuple[Objective, ...]
+    budget: Budget
+    counts: Counts
+
+    @property
+    def latency(self) -> bool:
+        """Whether some goal or limit is on latency."""
+        return any(o.metric in LATENCY for o in self.objectives)
+
+    def problem(self, *evaluators: Any) -> Problem:
+        """The problem over these evaluators and the counts."""
+        return Problem(self.space, self.objectives, (self.counts, *evaluators))
+
+
+def prepare(config: RunConfig, *, task: Any = None, space: Space | None = None) -> Setup:
+    """Load the data and the space, and check that the goals can be measured and the limits met.
+
+    Args:
+        config: checked keys.
+        task: in place of `config.data`.
+        space: in place of `config.space`.
+
+    Raises:
+        ConfigurationError: if a metric is unknown, a limit cannot be met, or the data cannot be read.
+        SpaceError: if the space does not fit the data.
+    """
+    options = {} if config.target is None else {"target": config.target}
+    loaded: Task = load(config.data if task is None else task, **options)
+    found = load_space(config.space if space is None else space, loaded.input_shape, loaded.outputs)
+    check_fit(found, loaded.input_shape, loaded.outputs)
+    counts = Counts(found, loaded.input_shape)
+    known = (*loaded.metrics, *LATENCY, *counts.metrics)
+    wanted = config.objectives((loaded.metric, loaded.maximize))
+    objectives = tuple(_known(o, known, loaded) for o in wanted)
+    if not any(o.goal != "limit" and o.metric in loaded.metrics for o in objectives):
+        raise ConfigurationError(
+            f"a run needs a goal that the data decide: one of {', '.join(loaded.metrics)} to maximize or minimize"
+        )
+    _check_limits(objectives, counts)
+    _check_strategy(config)
+    return Setup(config, loaded, found, objectives, Budget.parse(config.budget), counts)
+
+
+def _known(objective: Objective, known: tuple[str, ...], task: Task) -> Objective:
+    """The objective in the evaluators' own unit."""
+    if objective.metric in known:
+        return objective
+    for metric in known:
+        if stem_of(metric) == stem_of(objective.metric):
+            bounds = [
+                None if b is None else convert(b, objective.metric, metric)
+                for b in (objective.at_most, objective.at_least)
+            ]
+            return Objective(metric, objective.goal, *bounds)
+    raise ConfigurationError(
+        f"no evaluator of this run measures {objective.metric!r}; {nearest(objective.metric, known)} "
+        f"(a {task.kind} task: {', '.join(known)})"
+    )
+
+
+def _check_limits(objectives: tuple[Objective, ...], counts: Counts) -> None:
+    """Refuse bounds on counts that no network of the space can meet."""
+    if not any(o.metric in counts.metrics for o in objectives):
+        return
+    bounds = counts.bounds()
+    for o in objectives:
+        if o.metric not in bounds:
+            continue
+        low, high = bounds[o.metric]
+        if o.at_most is not None and o.at_most < low:
+            raise ConfigurationError(
+                f"no network of this space has {o.metric} <= {o.at_most:g}: the smallest has {low:g}; "
+                "raise the limit or choose a smaller space"
+            )
+        if o.at_least is not None and o.at_least > high:
+            raise ConfigurationError(
+                f"no network of this space has {o.metric} >= {o.at_least:g}: the largest has {high:g}; lower the limit"
+            )
+
+
+def _check_strategy(config: RunConfig) -> None:
+    from archwright import registry
+
+    if config.strategy not in ("auto", *registry.names("strategies")):
+        raise ConfigurationError(
+            f"unknown strategy {config.strategy!r}; {nearest(config.strategy, ('auto', *registry.names('strategies')))}"
+        )

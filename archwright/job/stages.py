@@ -1,0 +1,320 @@
+"""The stages of a job, each a method that does its work or takes what an earlier part of the job left."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from archwright.errors import ArchwrightError
+from archwright.evaluators.inherited import InheritedEvaluator
+from archwright.evaluators.measured import MeasuredLatency
+from archwright.evaluators.train import TrainEvaluator
+from archwright.export.bundle import export_best
+from archwright.job.clock import ENDS, ENDS_TRAIN, Clock
+from archwright.job.executors import executor_for
+from archwright.job.finalists import Finalist, choose, finish
+from archwright.job.progress import Progress
+from archwright.job.run import JobResult
+from archwright.job.setup import Setup
+from archwright.job.training import length_for, twin
+from archwright.measure.meter import LatencyMeter
+from archwright.measure.timing import Protocol
+from archwright.nets.build import build
+from archwright.nets.checkpoint import TrainState, restore_net
+from archwright.nets.recipe import Recipe
+from archwright.nets.supernet import Supernet
+from archwright.nets.train import evaluate, train
+from archwright.nets.train_supernet import train_supernet
+from archwright.search.budget import Budget
+from archwright.search.log import replace_file
+from archwright.search.problem import Problem
+from archwright.search.result import SearchResult
+from archwright.search.run import run
+from archwright.search.trial import Trial
+from archwright.space import Architecture
+
+
+@dataclass
+class Stages:
+    """Runs a job from its setup to its result."""
+
+    setup: Setup
+    folder: Path
+    progress: Progress
+
+    def __post_init__(self) -> None:
+        self.config, self.task, self.space = self.setup.config, self.setup.task, self.setup.space
+        self.kept = self.folder / "checkpoint"
+        ends = ENDS if self.uses_supernet else ENDS_TRAIN
+        self.clock = Clock(self.kept / "clock.json", self.setup.budget, self.progress.start, ends)
+        self.recipe = Recipe(epochs=self.config.epochs)
+
+    @property
+    def uses_supernet(self) -> bool:
+        """Whether accuracy comes from shared weights: unless asked otherwise, where some weights can be shared."""
+        return self.config.evaluation == "supernet" or (
+            self.config.evaluation == "auto" and len(self.space.decisions) > 0
+        )
+
+    def run(self) -> JobResult:
+        """All stages in order."""
+        task = self.task
+        self.progress.say(
+            f"{task.name}: {len(task.train)} + {len(task.valid)} + {len(task.test)} rows, input {task.input_shape}; "
+            f"space of {_size(self.space.size())} networks, {len(self.space.decisions)} decisions"
+        )
+        self.first_network()
+        latency = self.latency()
+        quality = self.quality()
+        problem = self.setup.problem(*latency, quality)
+        result = self.search(problem)
+        baseline = self.baseline(problem, result)
+        finalists = self.finalists(problem, result, quality)
+        return self.hand_over(problem, result, baseline, finalists)
+
+    # ---- a network at once -----------------------------------------------------------------------------------------
+
+    def first_network(self) -> None:
+        """Train one network of medium size from scratch and measure it, so that there is something early on."""
+        path = self.kept / "first.json"
+        if path.exists():
+            return
+        with self.progress.stage("a first network, trained from scratch"):
+            architecture = self._medium()
+            net = build(architecture, self.task.input_shape, seed=self.config.seed).to(self.config.device)
+            recipe = replace(self.recipe, epochs=min(self.config.epochs, 8))
+            length = length_for(
+                self.kept / "first_length.json", self.task, recipe, recipe.epochs, self.clock.left("first", 1.0),
+                lambda part: train(twin(net), replace(self.task, train=part), replace(recipe, epochs=1)),
+            )  # fmt: skip
+            part = length.split(self.task)
+            task = self.task if part is None else replace(self.task, train=part)
+            train(net, task, replace(recipe, epochs=length.epochs), seed=self.config.seed)
+            metrics = evaluate(net, self.task, "valid") | self._counts(architecture)
+            if self.setup.latency:
+                metrics["latency_ms"] = self.meter(0.1).measure([net], self.task.input_shape)[0].median_ms
+            columns = {m: np.array([v]) for m, v in metrics.items()}
+            fits = float(self._limits().violation_of(columns, 1)[0]) == 0.0
+            replace_file(path, json.dumps({"code": architecture.code.tolist(), "metrics": metrics, "feasible": fits}))
+            self.progress.say(f"  first network: {self._line(metrics)}" + ("" if fits else " (over a limit)"))
+        self.clock.keep()
+
+    def _medium(self) -> Architecture:
+        """The feasible sample whose size is nearest to the lower third."""
+        archs = self.space.sample(512, np.random.default_rng([self.config.seed, 1]))
+        columns = self.setup.counts.evaluate(archs)
+        fits = self._limits().violation_of(columns, len(archs)) == 0
+        size = columns["macs_m"]
+        pool = np.flatnonzero(fits) if fits.any() else np.array([int(size.argmin())])
+        target = float(np.quantile(size[pool], 1 / 3))
+        return archs[int(pool[np.abs(size[pool] - target).argmin()])]
+
+    def _limits(self) -> Problem:
+        return Problem(self.space, self.setup.objectives)
+
+    def _counts(self, architecture: Architecture) -> dict[str, float]:
+        return {m: float(v[0]) for m, v in self.setup.counts.evaluate(np.asarray(architecture.code)[None]).items()}
+
+    def _line(self, metrics: Mapping[str, float]) -> str:
+        """The metrics that the job is about, in words."""
+        return ", ".join(f"{o.metric} {metrics[o.metric]:.4g}" for o in self.setup.objectives if o.metric in metrics)
+
+    # ---- evaluators ------------------------------------------------------------------------------------------------
+
+    def meter(self, seconds: float) -> LatencyMeter:
+        """Measures networks as the configuration says."""
+        c = self.config
+        return LatencyMeter(
+            c.backend, threads=c.threads, batch=c.batch, protocol=Protocol(seconds=seconds), device=c.device
+        )
+
+    def latency(self) -> Sequence[Any]:
+        """The latency evaluator, if latency matters: a table of operators, or a measurement of each network."""
+        if not self.setup.latency:
+            return ()
+        c = self.config
+        if c.latency == "measured":
+            return (MeasuredLatency(self.task.input_shape, backend=c.backend, threads=c.threads, batch=c.batch),)
+        from archwright.costs.lut import LatencyTable
+
+        path = self.kept / "latency.json"
+        if path.exists():
+            return (LatencyTable.load(path, self.space, self.task.input_shape),)
+        with self.progress.stage(f"latency of every operator on this machine ({c.backend}, {c.threads} threads)"):
+            table = LatencyTable.build(
+                self.space, self.task.input_shape, backend=c.backend, threads=c.threads, batch=c.batch, seed=c.seed,
+                seconds=self.clock.left("latency", 5.0) or 120.0, progress=self.progress.update, device=c.device,
+            )  # fmt: skip
+            table.save(path)
+            self.progress.say(f"  {table.report}")
+        self.clock.keep()
+        return (table,)
+
+    def quality(self) -> Any:
+        """The evaluator of what is learned: inherited weights of a trained supernet, or training from scratch."""
+        if not self.uses_supernet:
+            return TrainEvaluator(self.task, self.recipe, device=self.config.device, folder=self.kept / "trials")
+        torch.manual_seed(self.config.seed)
+        supernet = Supernet(self.space, self.task.input_shape).to(self.config.device)
+        self.train_supernet(supernet)
+        samples = min(len(self.task.valid), 2000)
+        return InheritedEvaluator(supernet, self.task, samples=samples, seed=self.config.seed)
+
+    def train_supernet(self, supernet: Supernet) -> None:
+        """Train until its share of the time is over; a checkpoint every epoch."""
+        path, done = self.kept / "supernet.safetensors", self.kept / "supernet.done"
+        state = TrainState.load(path) if path.exists() else None
+        if done.exists() and state is not None:
+            restore_net(supernet, state.part("net"), "supernet")
+            return
+        recipe = replace(self.recipe, epochs=self.config.supernet_epochs, weight_decay=0.01)
+        with self.progress.stage(f"supernet, {self.config.training} training"):
+            length = length_for(
+                self.kept / "supernet_length.json", self.task, recipe, self.config.supernet_epochs,
+                self.clock.left("supernet", 5.0),
+                lambda part: train_supernet(
+                    twin(supernet), self.task, replace(recipe, epochs=1), method="sandwich", split=part
+                ),
+            )  # fmt: skip
+
+            def on_epoch(record: Mapping[str, Any], state_of: Any) -> None:
+                state_of().save(path)
+                self.clock.keep()
+                self.progress.update(f"epoch {record['epoch']} of {length.epochs}, loss {record['loss']:.3f}")
+
+            recipe = replace(recipe, epochs=length.epochs)
+            trained = self._trainer()(
+                supernet, self.task, recipe, seed=self.config.seed, state=state, on_epoch=on_epoch,
+                **({} if length.rows >= len(self.task.train) else {"split": length.split(self.task)}),
+            )  # fmt: skip
+            trained.state.save(path)
+            replace_file(done, json.dumps({"epochs": length.epochs, "rows": length.rows}))
+            self.progress.say(f"  {length.epochs} epochs of {length.rows} rows, loss {trained.history[-1]['loss']:.3f}")
+        self.clock.keep()
+
+    def _trainer(self) -> Any:
+        if self.config.training == "progressive":
+            from archwright.nets.progressive import shrink_progressively
+
+            return shrink_progressively
+        from functools import partial
+
+        return partial(train_supernet, method="single_path" if self.config.training == "single-path" else "sandwich")
+
+    # ---- searching -------------------------------------------------------------------------------------------------
+
+    def search(self, problem: Problem) -> SearchResult:
+        """Run the strategy until its share of the time, or the budget of trials, is spent."""
+        name = self.strategy_name(problem)
+        budget = self._search_budget()
+        with self.progress.stage(f"search with {name}"):
+            result = run(
+                problem, name, budget, self.folder, executor_for(self.config), (self._watch(problem),),
+                seed=self.config.seed, options=self.config.strategy_options, config=self.config.model_dump(),
+            )  # fmt: skip
+            share = 100 * result.feasible_share
+            self.progress.say(
+                f"  {len(result.trials)} trials ({result.cache_hits} known already), {share:.0f} % feasible; "
+                f"best {self._line(result.best.metrics)}"
+            )
+        replace_file(self.kept / "searched.json", json.dumps({"strategy": name, "trials": len(result.trials)}))
+        self.clock.keep()
+        return result
+
+    def _search_budget(self) -> Budget:
+        if self.setup.budget.seconds is None:
+            return self.setup.budget
+        done = self.kept / "searched.json"
+        if done.exists():  # a finished search is replayed, not continued
+            return Budget(trials=int(json.loads(done.read_text())["trials"]))
+        return Budget(trials=self.setup.budget.trials, seconds=self.clock.left("search", 2.0))
+
+    def strategy_name(self, problem: Problem) -> str:
+        """The configured strategy; `auto` is nsga2 for shared weights and several goals."""
+        if self.config.strategy != "auto":
+            return self.config.strategy
+        return "nsga2" if self.uses_supernet or len(problem.goals) > 1 else "regularized_evolution"
+
+    def _watch(self, problem: Problem) -> Any:
+        goal = problem.goals[0]
+        best = math.inf
+
+        def show(trials: Sequence[Trial], state: Any) -> None:
+            nonlocal best
+            for trial, loss in zip(trials, problem.losses(trials)[:, 0], strict=True):
+                if trial.state == "complete" and loss < best:
+                    best = float(loss)
+            shown = "none yet" if math.isinf(best) else f"{best if goal.goal == 'minimize' else -best:.4g}"
+            feasible = 100 * state.feasible / max(1, len(state.trials))
+            left = state.budget.seconds
+            rest = f", {max(0.0, left - state.seconds):.0f} s left" if left is not None else ""
+            of = f" of {state.budget.trials}" if state.budget.trials else ""
+            self.progress.update(
+                f"best {goal.metric} {shown}, {feasible:.0f} % feasible, {len(state.trials)} trials{of}{rest}"
+            )
+
+        return show
+
+    def baseline(self, problem: Problem, result: SearchResult) -> SearchResult | None:
+        """Random search with as many trials, by the same evaluators."""
+        if not self.config.baseline:
+            return None
+        folder = self.kept / "random"
+        with self.progress.stage("random search with as many trials"):
+            found = run(problem, "random", Budget(trials=len(result.trials)), folder, executor_for(self.config),
+                        (self._watch(problem),), seed=self.config.seed + 1)  # fmt: skip
+            self.progress.say(f"  best {self._line(found.best.metrics)}")
+        self.clock.keep()
+        return found
+
+    # ---- handing over ----------------------------------------------------------------------------------------------
+
+    def finalists(self, problem: Problem, result: SearchResult, quality: Any) -> list[Finalist]:
+        """Fine-tune and re-measure the most promising networks."""
+        with self.progress.stage("finalists: trained on, re-measured"):
+            chosen = choose(problem, result, self.config.finalists)
+            return [finish(self, problem, trial, quality, i, len(chosen)) for i, trial in enumerate(chosen)]
+
+    def hand_over(
+        self, problem: Problem, result: SearchResult, baseline: SearchResult | None, finalists: Sequence[Finalist]
+    ) -> JobResult:
+        """Export the best finalist, write the report, and say what was found."""
+        from archwright.job.finalists import pick, remeasured
+        from archwright.job.reporting import write_report
+
+        best = pick(problem, remeasured(self, finalists))
+        with self.progress.stage("export and report"):
+            exported = export_best(
+                best.network, best.architecture, self.folder / "best", task=self.task, metrics=best.metrics,
+                predicted=best.predicted, title=f"{self.task.name}: found by archwright",
+            )  # fmt: skip
+            replace_file(
+                self.kept / "finalists.json",
+                json.dumps([f.to_json(chosen=f.number == best.number) for f in finalists]),
+            )
+            try:
+                report = write_report(self.folder, setup=self.setup, problem=problem, result=result, baseline=baseline)
+            except ArchwrightError as error:  # the network is what counts
+                report = None
+                self.progress.say(f"  the report could not be written: {error}")
+        self.clock.keep()
+        feasible = best.violation == 0.0
+        words = "every limit holds" if feasible else "NO finalist keeps every limit as measured; this one is nearest"
+        self.progress.say(f"best network: {self._line(best.metrics)} (test); {words}", style="bold")
+        for path in (self.folder / "best", report):
+            if path is not None:
+                self.progress.say(f"  {path}")
+        return JobResult(
+            self.folder, result, best.architecture, best.network, best.metrics, best.predicted, feasible, exported.notes
+        )
+
+
+def _size(size: int) -> str:
+    return f"{size:,}" if size < 10**7 else f"{float(size):.2e}" if size < 10**300 else f"10^{len(str(size)) - 1}"

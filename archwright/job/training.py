@@ -1,0 +1,68 @@
+"""How long trainings may be: timed on a few batches, then fixed and written down, so that a resumed job keeps to it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from archwright.nets.recipe import Recipe
+from archwright.nets.train import TrainResult
+from archwright.search.log import replace_file
+from archwright.tasks.base import Task
+from archwright.tasks.split import TensorSplit
+
+PILOT_BATCHES = 3
+
+
+@dataclass(frozen=True)
+class Length:
+    """Epochs of a training, and how many rows of the training part one epoch takes."""
+
+    epochs: int
+    rows: int
+
+    def split(self, task: Task) -> Any:
+        """The rows to train on; None = all."""
+        return None if self.rows >= len(task.train) else task.train.take(self.rows, np.random.default_rng(0))
+
+
+def length_for(
+    path: Path, task: Task, recipe: Recipe, most: int, seconds: float | None, trial: Callable[[Any], TrainResult]
+) -> Length:
+    """As many epochs as fit into some seconds, at least one; fewer rows where not even that fits.
+
+    Args:
+        path: file that keeps the length once it is fixed.
+        task: data.
+        recipe: its batch size counts.
+        most: epochs at most.
+        seconds: to fill; None = take `most` epochs.
+        trial: trains a copy for one epoch on a split.
+    """
+    if path.exists():
+        return Length(**json.loads(path.read_text()))
+    length = Length(most, len(task.train))
+    if seconds is not None:
+        pilot: TensorSplit = task.train.take(PILOT_BATCHES * recipe.batch, np.random.default_rng(0))
+        trial(pilot)  # the first batches pay for set-up
+        began = time.perf_counter()
+        trial(pilot)
+        per_row = (time.perf_counter() - began) / len(pilot)
+        rows = max(float(recipe.batch), 0.9 * seconds / per_row)
+        epochs = int(min(most, max(1.0, rows // len(task.train))))
+        length = Length(epochs, int(min(len(task.train), rows / epochs)))
+    replace_file(path, json.dumps({"epochs": length.epochs, "rows": length.rows}))
+    return length
+
+
+def twin(net: torch.nn.Module) -> torch.nn.Module:
+    """A copy to try things on."""
+    return copy.deepcopy(net)
