@@ -168,7 +168,7 @@ class Loop:
         self.net, self.task, self.recipe, self.seed = net.to(self.device), task, recipe, seed
         self.channels_last = recipe.channels_last and len(task.input_shape) == 3
         if self.channels_last:
-            _to_format(net, torch.channels_last)
+            to_format(net, torch.channels_last)
         self.split = split or task.train
         if isinstance(self.split, TensorSplit) and self.device.type != "cpu":
             self.split = self.split.to(self.device)
@@ -207,7 +207,7 @@ class Loop:
         if self.ema:
             restore_net(self.net, self.ema, "average")
         if self.channels_last:
-            _to_format(self.net, torch.contiguous_format)
+            to_format(self.net, torch.contiguous_format)
         return result
 
     def state(self) -> TrainState:
@@ -239,7 +239,7 @@ class Loop:
                 self.optimizer.zero_grad(set_to_none=True)
                 inputs = to_device(inputs, self.device)
                 if self.channels_last and isinstance(inputs, Tensor):
-                    inputs = inputs.contiguous(memory_format=torch.channels_last)
+                    inputs = in_format(inputs, torch.channels_last)
                 losses.append(step(inputs, targets.to(self.device), rng))
                 if self.device.type == "cpu" or len(losses) % 50 == 0:  # asking an accelerator at each step stalls it
                     self._check(losses)
@@ -299,10 +299,20 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def _to_format(net: nn.Module, memory_format: torch.memory_format) -> None:
+def to_format(net: nn.Module, memory_format: torch.memory_format) -> None:
+    """Convolution weights in a memory format; values stay."""
     for parameter in net.parameters():
         if parameter.ndim == 4:
-            parameter.data = parameter.data.contiguous(memory_format=memory_format)
+            parameter.data = in_format(parameter.data, memory_format)
+
+
+def in_format(x: Tensor, memory_format: torch.memory_format) -> Tensor:
+    """A copy of (b, C, H, W) with exactly the strides of a memory format.
+
+    `Tensor.contiguous` leaves tensors with C = 1 or H = W = 1 as they are, because their strides fit both formats, and
+    convolutions then fall back to the slow one.
+    """
+    return torch.empty_like(x, memory_format=memory_format).copy_(x)
 
 
 __all__ = ["Loop", "Recipe", "TrainResult", "TrainState", "evaluate", "fine_tune", "train"]

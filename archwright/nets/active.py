@@ -1,0 +1,53 @@
+"""An optimizer step that moves only the weights that took part.
+
+Momentum, weight decay and Adam's moments move a weight whose gradient is zero. In a supernet that would shrink and
+drift the slices that the drawn subnets do not use, so after the step they, and their optimizer state, are put back
+exactly.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from archwright.nets.supernet import Supernet
+
+
+class ActiveUpdate:
+    """Stands in for `optimizer.step()` in the training of a supernet; `supernet.reset_active()` opens a step.
+
+    Adam's step count of a tensor is shared by all its slices, so that bias correction of a rarely drawn slice ends
+    early; its moments are its own.
+    """
+
+    def __init__(self, supernet: Supernet) -> None:
+        self.supernet = supernet
+
+    @torch.no_grad()
+    def __call__(self, optimizer: torch.optim.Optimizer) -> None:
+        """Step, then restore what did not take part."""
+        active = self.supernet.active_since_reset()
+        partial: list[tuple[nn.Parameter, Tensor]] = []
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                mask = active.get(parameter)
+                if parameter not in active:
+                    parameter.grad = None  # optimizers leave such a parameter and its state alone
+                elif mask is not None and parameter.grad is not None:
+                    partial.append((parameter, ~mask))
+        before = [(p, idle, p[idle], self._state(optimizer, p, idle)) for p, idle in partial]
+        optimizer.step()
+        for parameter, idle, values, state in before:
+            parameter[idle] = values
+            for name, value in optimizer.state[parameter].items():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    value[idle] = state.get(name, 0.0)
+
+    @staticmethod
+    def _state(optimizer: torch.optim.Optimizer, parameter: nn.Parameter, idle: Tensor) -> dict[str, Tensor]:
+        """Values of the optimizer's tensors where the parameter is idle."""
+        state = optimizer.state.get(parameter, {})
+        return {k: v[idle] for k, v in state.items() if isinstance(v, Tensor) and v.shape == parameter.shape}
+
+
+__all__ = ["ActiveUpdate"]
