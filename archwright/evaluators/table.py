@@ -35,6 +35,7 @@ class TableEvaluator:
     """
 
     deterministic = True
+    batched = True
 
     def __init__(
         self,

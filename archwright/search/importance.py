@@ -1,11 +1,12 @@
-"""Which decisions matter: functional ANOVA of a random forest (Hutter et al., "An efficient approach for assessing
-hyperparameter importance", 2014).
+"""Which decisions matter: functional ANOVA of a random forest.
+
+Hutter et al., "An efficient approach for assessing hyperparameter importance" (2014).
 
 A forest is fitted to (code, loss) of the trials; the share of the variance of its prediction over the whole space that
 the mean over each single decision explains is that decision's importance. The marginal means are taken over a uniform
 sample of the space instead of over the trees' boxes, which gives the paper's main effects up to sampling noise of about
 1 / sqrt(sample). Interactions are what is missing to 1. With few trials the forest, and so the shares, are rough.
-"""  # noqa: D205, D415
+"""
 
 from __future__ import annotations
 

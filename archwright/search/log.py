@@ -1,9 +1,10 @@
 """The run log: `trials.jsonl`, append-only JSON lines, the only persistent state of a run.
 
-The first line is the header. Then follow, in the order in which they happened, ask lines (how many candidates were asked
-for, how many came) and trial lines; that is enough to replay a strategy exactly. Lines of a batch are written by one
-`write` to the operating system before the strategy hears of them, so a killed process loses no trial that anybody
-knows of. On opening, half a line at the end is cut off; anything else that cannot be read is an error with its line number.
+The first line is the header. Then follow, in the order in which they happened, ask lines (how many candidates were
+asked for, how many came) and trial lines; that is enough to replay a strategy exactly. Lines of a batch are written by
+one `write` to the operating system before the strategy hears of them, so a killed process loses no trial that anybody
+knows of. On opening, half a line at the end is cut off; anything else that cannot be read is an error with its line
+number.
 
 One process at a time: the folder's `lock` file is locked by the kernel (`flock`), which also frees it after a kill.
 """

@@ -1,8 +1,8 @@
 """From candidates to outcomes: evaluators in order, cheap first; a broken limit ends the chain; errors become states.
 
-Two ways lead there. `measure` runs the chain for one architecture, in whatever process. `Bench.screen` runs in the main
-process: it takes what is known from the cache, calls deterministic batched evaluators once for a whole batch, and leaves
-jobs only where something slower has to run.
+Two ways lead there. `measure` runs the chain for one architecture, in whatever process. `Bench.screen` runs in the
+main process: it takes what is known from the cache, calls deterministic batched evaluators once for a whole batch, and
+leaves jobs only where something slower has to run.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class Chain:
 
 def knows(evaluator: Evaluator, metrics: Mapping[str, float]) -> bool:
     """True if a deterministic evaluator's metrics are already there."""
-    return evaluator.deterministic and all(m in metrics for m in evaluator.metrics)
+    return evaluator.deterministic and all(m in metrics for m in evaluator.metrics if m != SIMULATED)
 
 
 def measure(chain: Chain, job: Job) -> Outcome:
@@ -164,7 +164,7 @@ class Bench:
         self.hits = 0
         self._batched = [e for e in self.chain.evaluators if is_batched(e)]
         self._slow = len(self._batched) < len(self.chain.evaluators)
-        self._kept = {m for e in self.chain.evaluators if e.deterministic for m in e.metrics}
+        self._kept = {m for e in self.chain.evaluators if e.deterministic for m in e.metrics if m != SIMULATED}
         self._all_kept = all(e.deterministic for e in self.chain.evaluators)
         self._cache: dict[tuple[bytes, float], Mapping[str, float]] = {}
 

@@ -1,11 +1,11 @@
 """Ranking by several objectives under constraints: Deb's rule, non-dominated sorting, crowding, fronts, hypervolume.
 
 All losses are minimized; `violation` is 0 for feasible points and infinite for failed ones. Constraint-domination and
-the sorting follow Deb et al., "A fast and elitist multiobjective genetic algorithm: NSGA-II" (2002, sections III.A, III.B
-and VI.A). Two objectives are sorted by one sweep in O(n log n) (Jensen, 2003), more by the domination matrix in O(n^2).
-The hypervolume is exact: a sweep for one and two objectives, and for more the exclusive contributions of the WFG
-algorithm (While et al., 2012) with the last objective sliced off at each level. Its time grows exponentially with the
-number of objectives; up to five objectives and a few hundred points take seconds.
+the sorting follow Deb et al., "A fast and elitist multiobjective genetic algorithm: NSGA-II" (2002, sections III.A,
+III.B and VI.A). Two objectives are sorted by one sweep in O(n log n) (Jensen, 2003), more by the domination matrix in
+O(n^2). The hypervolume is exact: a sweep for one and two objectives, and for more the exclusive contributions of the
+WFG algorithm (While et al., 2012) with the last objective sliced off at each level. Its time grows exponentially with
+the number of objectives; up to five objectives and a few hundred points take seconds.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def nondominated_ranks(losses: np.ndarray) -> np.ndarray:
 
 
 def _ranks_2d(points: np.ndarray) -> np.ndarray:
-    """Ranks of distinct points (n, 2) in lexicographic order: each joins the first front whose last point is above it."""
+    """Ranks of distinct points (n, 2) in lexicographic order; each joins the first front whose last point is above."""
     tails: list[float] = []  # smallest second loss of each front so far; increasing
     ranks = np.empty(len(points), np.int64)
     for i, y in enumerate(points[:, 1].tolist()):

@@ -33,8 +33,15 @@ class Evaluator(Protocol):
     A column named `simulated_s` says what the evaluation would have cost; it drives the simulated clock.
     """
 
-    metrics: tuple[str, ...]
-    deterministic: bool
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names with units of what is measured; a plain class attribute will do."""
+        ...
+
+    @property
+    def deterministic(self) -> bool:
+        """True if the same architecture always gives the same numbers; a plain class attribute will do."""
+        ...
 
     def evaluate(self, architectures: Architectures, *, fidelity: float = 1.0, seed: int = 0) -> Columns:
         """Measure n architectures.
@@ -137,7 +144,9 @@ class Problem:
 
     def losses(self, trials: Sequence[Trial]) -> np.ndarray:
         """(trials, goals), smaller is better; NaN where a metric is missing."""
-        return self.losses_of({g.metric: _column(trials, g.metric) for g in self.goals}, len(trials))
+        goals = [(g.metric, 1.0 if g.goal == "minimize" else -1.0) for g in self.goals]
+        rows = [[sign * t.metrics.get(metric, np.nan) for metric, sign in goals] for t in trials]
+        return np.array(rows, dtype=np.float64).reshape(len(rows), len(goals))
 
     def losses_of(self, columns: Mapping[str, np.ndarray], n: int) -> np.ndarray:
         """(n, goals) from metric columns (n,), smaller is better; NaN where a metric is missing."""

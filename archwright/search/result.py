@@ -58,7 +58,7 @@ class SearchResult:
 
     @cached_property
     def front(self) -> tuple[Trial, ...]:
-        """Complete trials that no other dominates, by the first goal; one of several equal ones. Empty if infeasible."""
+        """Complete trials that no other dominates, in order of the first goal; one of several equal ones."""
         rows = np.flatnonzero(front_mask(self.losses))
         return tuple(self.trials[i] for i in rows[np.argsort(self.losses[rows, 0], kind="stable")])
 

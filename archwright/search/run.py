@@ -25,7 +25,7 @@ from archwright.registry import get
 from archwright.search.budget import Budget
 from archwright.search.engine import Callback, Engine
 from archwright.search.executor import Executor, InProcess
-from archwright.search.log import FILE, RunLog, read_log, replace_file
+from archwright.search.log import FILE, LoggedTrial, RunLog, read_log, replace_file
 from archwright.search.measure import in_order
 from archwright.search.problem import Problem
 from archwright.search.result import SearchResult
@@ -114,7 +114,7 @@ def load_trials(problem: Problem, folder: str | Path) -> SearchResult:
         )
     trials = []
     for e in content.events:
-        if hasattr(e, "code"):
+        if isinstance(e, LoggedTrial):
             code = np.array(e.code, np.int16)
             code.flags.writeable = False
             candidate = Candidate(Architecture(problem.space, code), e.fidelity, e.resume_from)

@@ -1,4 +1,4 @@
-"""What strategies share: a generator per ask, a memory of trials as arrays, proposals without repeats that fit the limits."""
+"""What strategies share: a generator per ask, trials as arrays, proposals without repeats that fit the limits."""
 
 from __future__ import annotations
 

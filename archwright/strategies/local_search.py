@@ -1,9 +1,9 @@
 """Local search by first improvement.
 
 White et al., "Exploring the loss landscape in neural architecture search" (2021), Algorithm 1 with the early move of
-their `query_until_lower` variant: from a random start the neighbours are evaluated in random order and the search moves to
-the first that is better; at a local optimum it starts anew. Differences: no architecture is evaluated twice, and a
-neighbour that is equally good is moved to (plateaus are crossed); both options of the paper's ablation.
+their `query_until_lower` variant: from a random start the neighbours are evaluated in random order and the search moves
+to the first that is better; at a local optimum it starts anew. Differences: no architecture is evaluated twice, and a
+neighbour that is equally good is moved to (plateaus are crossed; `ties=False` turns that off).
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class LocalSearch:
         return candidates_of(picked)
 
     def _neighbours(self, rng: np.random.Generator) -> np.ndarray:
-        """New neighbours of the centre (k, D) in random order; without those known to break a limit the centre keeps."""
+        """New neighbours of the centre (k, D) in random order, without those known to break limits that it keeps."""
         code = self._memory.codes[self._centre].copy()
         around = self._space.neighbours(Architecture(self._space, code))
         new = [i for i, c in enumerate(around.codes) if c.tobytes() not in self._proposals.seen]

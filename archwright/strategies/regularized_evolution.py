@@ -1,9 +1,9 @@
 """Regularized (aging) evolution: the oldest of the population dies, not the worst.
 
-Real et al., "Regularized evolution for image classifier architecture search" (2019), Algorithm 1: a tournament of S random
-members of a population of P; the winner's mutant is evaluated and joins, the oldest member leaves. Proposals of one ask
-come from the same population, as with the paper's asynchronous workers. Differences: no architecture is proposed twice;
-with limits or several objectives the tournament is decided by Deb's rule, then crowding distance.
+Real et al., "Regularized evolution for image classifier architecture search" (2019), Algorithm 1: a tournament of S
+random members of a population of P; the winner's mutant is evaluated and joins, the oldest member leaves. Proposals of
+one ask come from the same population, as with the paper's asynchronous workers. Differences: no architecture is
+proposed twice; with limits or several objectives the tournament is decided by Deb's rule, then crowding distance.
 """
 
 from __future__ import annotations
