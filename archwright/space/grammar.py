@@ -116,8 +116,19 @@ class _Expander:
             if more == ending:
                 break
             ending = more
-        endless = sorted(set(self.rules) - ending) or sorted(set(self.failed))
-        return f"rule {', '.join(map(repr, endless))} has no option that ends"
+        endless = set(self.rules) - ending
+        culprits = [n for n in sorted(endless) if n in self._below(n, endless)] or sorted(set(self.failed))
+        return f"rule {', '.join(map(repr, culprits))} has no option that ends"
+
+    def _below(self, name: str, among: set[str]) -> set[str]:
+        """The rules among some that a rule leads to."""
+        found: set[str] = set()
+        waiting = [name]
+        while waiting:
+            more = {n for o in self.rules[waiting.pop()] for n in _refs(o)} & among - found
+            found |= more
+            waiting += sorted(more)
+        return found
 
 
 def _refs(tree: Any) -> set[str]:

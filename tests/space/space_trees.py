@@ -45,9 +45,7 @@ class MBConv:
 
 def ofa_tree() -> Net:
     """Five stages of two to four blocks, as in Once-for-All: 46 decisions."""
-    stages = tuple(
-        repeat(MBConv(oneof(3, 5, 7), oneof(3, 4, 6)), between(2, 4, name=f"depth{i}")) for i in range(5)
-    )
+    stages = tuple(repeat(MBConv(oneof(3, 5, 7), oneof(3, 4, 6)), between(2, 4, name=f"depth{i}")) for i in range(5))
     return Net(stages, oneof(192, 224, 256, name="resolution"))
 
 
