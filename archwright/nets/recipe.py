@@ -91,7 +91,10 @@ class Recipe:
         # parameters, which `backward` guarantees.
         fused = all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in trained)
         if self.optimizer == "sgd":
-            return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=self.momentum > 0, fused=fused)
+            sgd = torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=self.momentum > 0, fused=fused)
+            for p in trained if self.momentum else ():  # the fused step wants all momenta or none
+                sgd.state[p]["momentum_buffer"] = torch.zeros_like(p)
+            return sgd
         return torch.optim.AdamW(groups, lr=self.lr, betas=(self.momentum, 0.999), fused=fused)
 
     def to_json(self) -> dict[str, Any]:

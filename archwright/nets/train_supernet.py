@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -109,7 +109,7 @@ class Sandwich:
     def __post_init__(self) -> None:
         self.largest, self.smallest = self.supernet.space.largest(), self.supernet.space.smallest()
         self.draw = Draws(self.supernet)
-        self._checked = False
+        self._drops = bool(dropouts(self.supernet))
 
     def __call__(self, inputs: Inputs, targets: Tensor, rng: np.random.Generator) -> Tensor:
         """Gradients of all networks of the step; returns the largest's loss."""
@@ -119,8 +119,9 @@ class Sandwich:
         loss = self.task.loss(outputs, targets, smoothing=self.recipe.label_smoothing)
         loss.backward()
         teacher = outputs.detach()
-        with no_dropout(self.supernet):
-            for architecture in (self.smallest, *(self.draw(rng) for _ in range(self.random_nets))):
+        students = [self.smallest, *(self.draw(rng) for _ in range(self.random_nets))]
+        with without_dropout([self.supernet.subnet(a) for a in students] if self._drops else ()):
+            for architecture in students:
                 student = self.supernet(inputs, architecture)
                 self.task.distill(student, teacher).backward()
         return loss.detach()
@@ -151,12 +152,15 @@ class SinglePath:
 METHODS: dict[str, Callable[[Supernet, Task, Recipe, int], Step]] = {"sandwich": Sandwich, "single_path": SinglePath}
 
 
+def dropouts(net: nn.Module) -> list[Any]:
+    """Dropout layers of a network that drop something."""
+    return [m for m in net.modules() if isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0]
+
+
 @contextmanager
-def no_dropout(net: nn.Module) -> Iterator[None]:
-    """Dropout layers off for a while, those of layers in use included."""
-    layers: list[Any] = []
-    for part in (net, *getattr(net, "_layers", {}).values()):
-        layers += [m for m in part.modules() if isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0]
+def without_dropout(nets: Iterable[nn.Module]) -> Iterator[None]:
+    """Dropout layers off for a while."""
+    layers = list({id(m): m for net in nets for m in dropouts(net)}.values())
     rates = [m.p for m in layers]
     for layer in layers:
         layer.p = 0.0
