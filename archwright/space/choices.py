@@ -19,6 +19,7 @@ T = TypeVar("T")
 N = TypeVar("N", int, float)
 
 MAX_OPTIONS = 32767  # codes are int16
+MAX_COPIES = 10_000  # of a repeat; each has decisions of its own
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +64,10 @@ class Repeat:
 
     def __post_init__(self) -> None:
         counts = self.times.options if isinstance(self.times, Choice) else (self.times,)
-        if not all(type(c) is int and c >= 0 for c in counts):
-            raise SpaceError(f"repeat needs times as an int >= 0 or a choice of such ints, got {self.times!r}")
+        if not all(type(c) is int and 0 <= c <= MAX_COPIES for c in counts):
+            raise SpaceError(
+                f"repeat needs times as an int from 0 to {MAX_COPIES} or a choice of such ints, got {self.times!r}"
+            )
         if isinstance(self.times, Choice) and not self.times.ordered:
             raise SpaceError(
                 f"repeat needs an ordered choice of times, got {self.times!r}; list them in increasing order"

@@ -20,13 +20,14 @@ import numpy as np
 from archwright.errors import SpaceError
 from archwright.space.architecture import Architecture
 from archwright.space.canonical import digest_of, leaf_text, parts_of, type_name
-from archwright.space.choices import Choice, Repeat
-from archwright.space.constraints import Table
+from archwright.space.choices import Choice, Repeat, holds_choice
+from archwright.space.constraints import MAX_ROWS, Table
 
 if TYPE_CHECKING:
     from archwright.space.space import Space
 
 FORMAT = 1
+MALFORMED = (KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError)
 
 
 def encode_tree(tree: Any) -> Any:
@@ -70,7 +71,9 @@ def decode_tree(data: Any, allow: Collection[str] = ()) -> Any:
         return {k: decode_tree(v, allow) for k, v in data.items()}
     try:
         return _decode_tagged(tag, data, allow)
-    except (KeyError, TypeError) as error:
+    except SpaceError:
+        raise
+    except MALFORMED as error:
         raise SpaceError(f"the object {_short(data)} is not a valid {tag}: {type(error).__name__}: {error}") from error
 
 
@@ -162,13 +165,22 @@ def space_from_json(text: str, allow: Collection[str]) -> Space:
     Raises:
         SpaceError: if the text is not a space, or names a type that is not allowed.
     """
+    data = _read(text, "space")
+    try:
+        return _space_of(data, allow)
+    except MALFORMED as error:
+        raise _malformed("space", error) from error
+
+
+def _space_of(data: dict[str, Any], allow: Collection[str]) -> Space:
     from archwright.space.space import Space
 
-    data = _read(text, "space")
     free = Space(decode_tree(data["tree"], allow))
     tables = []
     for entry in data.get("where", []):
         scope = [free.decision(key) for key in entry["decisions"]]
+        if math.prod(d.size for d in scope) > MAX_ROWS:
+            raise SpaceError(f"the table of the constraint {entry['message']!r} has more than {MAX_ROWS:,} rows")
         options = np.zeros(tuple(d.size for d in scope), dtype=bool)
         options[tuple(np.array(entry["allowed"], dtype=np.intp).reshape(-1, len(scope)).T)] = True
         allowed = np.pad(options, [(0, 1)] * len(scope), constant_values=True)
@@ -196,14 +208,11 @@ def architecture_from_json(text: str, space: Space | None, allow: Collection[str
     Raises:
         SpaceError: if the text is not an architecture, names a type that is not allowed, or is not in the space.
     """
-    from archwright.space.space import Space
-
     data = _read(text, "architecture")
-    if space is not None and data.get("space") == digest_of(space.tree_text):
-        found = space.architectures(np.array([data["code"]], dtype=np.int64))[0]  # needs no import: the tree is known
-    else:
-        tree = decode_tree(data["tree"], allow)
-        found = Space(tree).architectures(np.zeros((1, 0), dtype=np.int64))[0] if space is None else space.encode(tree)
+    try:
+        found = _architecture_of(data, space, allow)
+    except MALFORMED as error:
+        raise _malformed("architecture", error) from error
     if found.digest != data.get("digest"):
         raise SpaceError(
             f"the architecture's digest is {found.digest!r} but the text says {data.get('digest')!r}: the text was "
@@ -212,11 +221,31 @@ def architecture_from_json(text: str, space: Space | None, allow: Collection[str
     return found
 
 
+def _architecture_of(data: dict[str, Any], space: Space | None, allow: Collection[str]) -> Architecture:
+    from archwright.space.space import Space
+
+    if space is not None and data.get("space") == digest_of(space.tree_text):
+        return space.architectures(np.array([data["code"]], dtype=np.int64))[0]  # needs no import: the tree is known
+    tree = decode_tree(data["tree"], allow)
+    if space is not None:
+        return space.encode(tree)
+    if holds_choice(tree):
+        raise SpaceError("the tree of an architecture holds no choices; read it as a space")
+    return Space(tree).smallest()
+
+
+def _malformed(kind: str, error: Exception) -> SpaceError:
+    """The error of archwright for one that came from what the text says."""
+    if isinstance(error, SpaceError):
+        return error
+    return SpaceError(f"the text is no valid {kind}: {type(error).__name__}: {error}")
+
+
 def _read(text: str, kind: str) -> dict[str, Any]:
     try:
         data = json.loads(text)
-    except ValueError as error:
-        raise SpaceError(f"expected JSON text of a {kind}, got {text[:60]!r}: {error}") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise SpaceError(f"expected JSON text of a {kind}, got {_short(text)}: {error}") from error
     version = data.get("archwright") if isinstance(data, dict) else None
     if type(version) is not int:
         raise SpaceError(f"expected a {kind} written by archwright, got {_short(data)} without a format version")

@@ -221,6 +221,17 @@ class Space:
         """Last option of every ordered decision and first of the others, as far as the constraints allow."""
         return variation.extreme(self, last=True)
 
+    def nearest(self, codes: np.ndarray) -> Architectures:
+        """Members close to any integer codes (n, D), for strategies that propose without knowing the space.
+
+        Codes are cut to their range; where that breaks a constraint, each tied decision in turn comes as close as those
+        before it allow.
+
+        Raises:
+            SpaceError: if predicates on the tree hold nowhere near.
+        """
+        return variation.nearest(self, codes)
+
     # spaces within spaces
 
     def restrict(self, allowed: Mapping[str, Iterable[Any]]) -> Space:

@@ -13,7 +13,7 @@ import numpy as np
 from archwright.errors import SpaceError
 from archwright.space import repair
 from archwright.space.architecture import Architecture, Architectures
-from archwright.space.legality import keeps_rules, keeps_tables, of_values
+from archwright.space.legality import keeps_rules, keeps_tables, of_values, read_codes
 
 if TYPE_CHECKING:
     from archwright.space.space import Space
@@ -152,15 +152,22 @@ def neighbours(space: Space, architecture: Architecture) -> Architectures:
 def extreme(space: Space, *, last: bool) -> Architecture:
     """The smallest or the largest member; see `Space.smallest` and `Space.largest`."""
     wanted = [d.size - 1 if last and d.ordered else 0 for d in space.decisions]
-    columns = np.array(wanted, dtype=np.int16)[:, None]
-    free = columns.copy()
+    return nearest(space, np.array([wanted], dtype=np.int64))[0]
+
+
+def nearest(space: Space, codes: np.ndarray) -> Architectures:
+    """Members close to any integer codes (n, D); see `Space.nearest`."""
+    columns = np.clip(read_codes(space, codes), 0, space.sizes - 1).T.astype(np.int16)
+    wanted = columns.copy()
     space.activity.mask(columns)
-    if not keeps_tables(space, columns.T)[0]:
-        for d, legal in repair.nearest_legal(space, wanted).items():
-            free[d] = legal
-        columns = free
-        space.activity.mask(columns)
-    code = np.ascontiguousarray(columns[:, 0])
+    for row in np.flatnonzero(~keeps_tables(space, columns.T)).tolist():
+        for d, legal in repair.nearest_legal(space, wanted[:, row].tolist()).items():
+            wanted[d, row] = legal
+        one = wanted[:, [row]]
+        space.activity.mask(one)
+        columns[:, row] = one[:, 0]
+    near = np.ascontiguousarray(columns.T)
     if space.predicates:
-        code = repair.nearest_by_changes(space, code)
-    return Architectures(space, code[None])[0]
+        for i, code in enumerate(near):
+            near[i] = repair.nearest_by_changes(space, code)
+    return Architectures(space, near)

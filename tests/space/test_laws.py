@@ -173,6 +173,37 @@ def test_smallest_and_largest_are_members_at_the_ends(pair):
 
 
 @few
+@given(spaces(), st.integers(0, 2**32))
+def test_the_nearest_member_of_any_codes_is_a_member_and_of_a_member_itself(pair, seed):
+    space, _ = drawn(pair)
+    rng = np.random.default_rng(seed)
+    wild = rng.integers(-5, 9, (10, len(space.decisions)))
+    assert space.is_member(space.nearest(wild).codes).all()
+    sample = space.sample(10, rng)
+    assert space.nearest(sample.codes) == sample
+
+
+@few
+@given(spaces(), st.data())
+def test_damaged_json_is_refused_or_read_but_never_anything_else(pair, data):
+    space, _ = drawn(pair)
+    for read, text in (
+        (lambda t: Space.from_json(t, allow=ALLOW), space.to_json()),
+        (lambda t: Architecture.from_json(t, space, allow=ALLOW), space.smallest().to_json()),
+        (lambda t: Architecture.from_json(t, allow=ALLOW), space.smallest().to_json()),
+    ):
+        start = data.draw(st.integers(0, len(text) - 1))
+        stop = start + data.draw(st.integers(0, 12))
+        damage = data.draw(
+            st.sampled_from(["", "null", "-1", "9", "[]", "{}", '"', "]", '"$oneof"', "1e999", "true", "$"])
+        )
+        try:
+            read(text[:start] + damage + text[stop:])
+        except SpaceError as error:
+            assert str(error)
+
+
+@few
 @given(spaces(300), st.integers(0, 2**32))
 def test_differences_are_none_only_between_equal_trees(pair, seed):
     space, _ = drawn(pair)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+import math
 import pickle
 from collections import Counter
 from dataclasses import dataclass
@@ -364,3 +366,23 @@ def test_options_are_read_by_name_or_path(ofa):
     assert ofa.option_value("depth0", 2) == 4 and ofa.option_value("parts.0#1.kernel", -1) is None
     with pytest.raises(SpaceError, match="codes 0 to 2"):
         ofa.option_value("depth0", 3)
+
+
+def test_empty_batches_are_batches(ofa, rng):
+    none = ofa.sample(0, rng)
+    for batch in (none, ofa.mutate(none, rng), ofa.crossover(none, none, rng), ofa.architectures(none.codes)):
+        assert batch.codes.shape == (0, 46)
+    assert Space((1, 2)).sample(3, rng).codes.shape == (3, 0)
+    assert Space((1, 2)).size() == 1
+
+
+def test_a_chain_of_constraints_over_many_decisions_is_counted_and_sampled_exactly(rng):
+    names = [f"w{i}" for i in range(40)]
+    tree = tuple(oneof(*range(8), name=n) for n in names)
+    rules = [constraint(lambda a, b: a <= b, a, b, message=f"{a} <= {b}") for a, b in itertools.pairwise(names)]
+    space = Space(tree, rules)
+    assert space.size() == math.comb(47, 7)  # multisets of 40 out of 8
+    codes = space.mutate(space.sample(500, rng), rng).codes
+    assert (np.diff(codes, axis=1) >= 0).all()
+    assert (np.diff(space.crossover(space.sample(100, rng), space.sample(100, rng), rng).codes) >= 0).all()
+    assert space.smallest().code.max() == 0 and space.largest().code.min() == 7
