@@ -79,8 +79,8 @@ def _annotate(node: Any, path: str, space: Space) -> Any:
     if is_dataclass(node) and not isinstance(node, type):
         parts = {f.name: _annotate(getattr(node, f.name), _join(path, f.name), space) for f in fields(node) if f.init}
         copy = replace(node, **parts)
-        if isinstance(copy, Operator):
-            object.__setattr__(copy, "site", path)
+        if isinstance(copy, Operator):  # a root that is a composite needs a place for what its flow makes
+            object.__setattr__(copy, "site", path or ("network" if isinstance(copy, Composite) else ""))
         return copy
     return node
 
@@ -127,6 +127,11 @@ def _holds_operator(value: Any) -> bool:
     return False
 
 
+def _picks_several(value: Any) -> bool:
+    """Whether a choice is between tuples of operators, as of `subset`: a flow that reads them needs the one chosen."""
+    return isinstance(value, ChoiceNode) and any(isinstance(option, tuple) for option in value.options)
+
+
 @dataclass(frozen=True, eq=False)
 class Held:
     """The choices that an operator's own fields hold: decision -> its node, and field -> the decisions in it."""
@@ -141,7 +146,7 @@ def held_choices(operator: Operator) -> Held:
     by_field: dict[str, tuple[int, ...]] = {}
     for f in fields(operator):
         value = getattr(operator, f.name)
-        if isinstance(operator, Composite) and _holds_operator(value):
+        if isinstance(operator, Composite) and _holds_operator(value) and not _picks_several(value):
             continue
         found = {n.decision: n for n in choices_in(value)}
         if found:
