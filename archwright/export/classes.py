@@ -88,7 +88,7 @@ class ClassPrinter:
     def _definition(self, name: str, thing: Any, user: str) -> None:
         if _is_external(thing.__module__):
             home = sys.modules.get(thing.__module__)
-            if getattr(home, thing.__name__, None) is not thing:
+            if home is None or getattr(home, thing.__name__, None) is not thing:
                 raise ExportError(f"{user} uses {name!r}, which {thing.__module__} does not hold under that name")
             alias = f" as {name}" if thing.__name__ != name else ""
             self.imports.add(f"from {thing.__module__} import {thing.__name__}{alias}")
@@ -148,7 +148,7 @@ def literal(value: Any, what: str) -> str:
 
 def told_arguments(cls: type[nn.Module], arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments that a call must name: those that differ from the defaults of the class."""
-    defaults = {name: p.default for name, p in inspect.signature(cls.__init__).parameters.items()}
+    defaults = {name: p.default for name, p in inspect.signature(cls).parameters.items()}
 
     def same(name: str, value: Any) -> bool:
         known = defaults.get(name, _MISSING)

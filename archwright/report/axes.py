@@ -47,8 +47,10 @@ def name_axes(program: Program) -> dict[int, tuple[Axis, ...]]:
         flat = [n for n in step.inputs if len(shapes[n]) == 2]
         if flat and _convolves(step):
             series |= set(flat)
-        if len(step.shape) == 2 and not _embeds(step):
+        if len(step.shape) == 2 and not _transposes(step):
             flat.append(step.output)
+        elif len(step.shape) == 2 and "from" in type(step.leaf).__name__.lower():
+            series.add(step.output)
         for n in flat[1:]:
             leader[find(n)] = find(flat[0])
     kinds = {find(n) for n in series}
@@ -69,9 +71,10 @@ def _named(shape: Shape, is_series: bool) -> tuple[Axis, ...]:
     return tuple(Axis(n, s) for n, s in zip(names, shape, strict=True))
 
 
-def _embeds(step: Step) -> bool:
-    """Whether a layer turns a series into tokens."""
-    return "embed" in type(step.leaf).__name__.lower() or "patch" in type(step.leaf).__name__.lower()
+def _transposes(step: Step) -> bool:
+    """Whether a layer goes between series and tokens, as its name says."""
+    name = type(step.leaf).__name__.lower()
+    return any(word in name for word in ("embed", "patch", "token"))
 
 
 def _convolves(step: Step) -> bool:

@@ -14,6 +14,7 @@ from archwright.nets.build import Network, program_of
 from archwright.nets.program import Program
 from archwright.operators.base import Leaf, Shape
 from archwright.report.axes import Axis, actions, name_axes
+from archwright.report.words import short_number
 
 if TYPE_CHECKING:
     from archwright.space import Architecture
@@ -139,14 +140,6 @@ def arguments_of(operator: Leaf) -> str:
 def axes_text(axes: Sequence[Axis]) -> str:
     """Axes as `channels 16 × height 8 × width 8`."""
     return " × ".join(f"{a.name} {a.size}" for a in axes)
-
-
-def short_number(value: float) -> str:
-    """A count with at most three digits and a letter: 950, 12.3k, 4.56M, 7.89G."""
-    for letter, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= size * 0.9995:
-            return f"{value / size:.3g}{letter}"
-    return f"{value:.3g}"
 
 
 def as_text(description: Description, width: int | None = None) -> str:

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from archwright.report.diagram import DescribedStep, Description, axes_text, short_number
+from archwright.report.diagram import DescribedStep, Description, axes_text
+from archwright.report.words import short_number
 
-ROW, BOX_HEIGHT, BOX_WIDTH, LANE, TOP = 44, 30, 236, 13, 34
+ROW, BOX_HEIGHT, BOX_WIDTH, LANE, TOP = 44, 30, 288, 13, 34
 INK, MUTED, LINE, STAGE = "#1f2933", "#66727f", "#7b8794", "#f4f6f8"
 
 # family -> (fill, border)
@@ -112,8 +113,8 @@ class _Columns:
         longest = max([len(axes_text(r.step.axes_out)) for r in rows] + [12])
         broadcast = max([len(", ".join(r.step.broadcast)) for r in rows] + [14])
         self.shape = left + BOX_WIDTH + 20
-        self.broadcast = self.shape + int(longest * 6.3) + 22
-        self.params = self.broadcast + int(broadcast * 6.3) + 66
+        self.broadcast = self.shape + int(longest * 6.7) + 22
+        self.params = self.broadcast + int(broadcast * 6.7) + 66
         self.macs = self.params + 70
         self.width = self.macs + 14
 
@@ -222,7 +223,7 @@ def _pill(row: int, label: str, shape: str, at: _Columns) -> str:
 
 def _fit(text: str, width: float) -> str:
     """Text cut to about `width` pixels at 11 pixels a line."""
-    most = int(width / 5.7)
+    most = int(width / 6.4)
     return text if len(text) <= most else text[: max(most - 1, 1)] + "…"
 
 
@@ -241,7 +242,7 @@ def _box(row: int, drawn: Row, at: _Columns) -> str:
             f"{step.params:,} parameters, {step.macs:,} multiply-accumulates",
         ]
     )
-    room = BOX_WIDTH - 22 - 6.9 * len(kind)
+    room = BOX_WIDTH - 26 - 7.9 * len(kind)
     stacked = "".join(
         f'<rect x="{at.left + d}" y="{y - BOX_HEIGHT // 2 + d}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="5" '
         f'fill="{fill}" stroke="{border}" opacity="0.55"/>'

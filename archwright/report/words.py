@@ -14,6 +14,7 @@ _UNITS = {
     "loss": "", "db": "dB", "perplexity": "", "rmse": "", "mae": "", "r2": "", "per_s": "1/s", "spearman": "",
     "kendall": "",
 }  # fmt: skip
+_SIZES = {"thousand": 1e3, "million": 1e6, "billion": 1e9}
 _UPPER = {"macs": "MACs", "params": "parameters", "flops": "FLOPs", "r2": "R²", "rmse": "RMSE", "mae": "MAE"}
 
 
@@ -44,9 +45,19 @@ def number(value: float) -> str:
     return f"{value:.3g}"
 
 
+def short_number(value: float) -> str:
+    """A count with at most three digits and a letter: 950, 12.3k, 4.56M, 7.89G."""
+    for letter, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(value) >= size * 0.9995:
+            return f"{value / size:.3g}{letter}"
+    return f"{value:.3g}"
+
+
 def with_unit(metric: str, value: float) -> str:
-    """A value with its unit: `0.283 ms`, `97.2 %`, `0.081 million`."""
+    """A value with its unit: `0.283 ms`, `97.2 %`; counts in short, 0.081 million as `81k`."""
     unit = split_metric(metric)[1]
+    if unit in _SIZES and math.isfinite(value):
+        return short_number(value * _SIZES[unit])
     return f"{number(value)} {unit}" if unit and math.isfinite(value) else number(value)
 
 
@@ -64,4 +75,5 @@ def big_integer(value: int) -> str:
     if value < 10_000_000:
         return f"{value:,}"
     exponent = len(str(value)) - 1
-    return f"{value / 10**exponent:.2f} × 10^{exponent}" if exponent < 300 else f"10^{exponent}"
+    power = str(exponent).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{value * 100 // 10**exponent / 100:.2f} × 10{power}"

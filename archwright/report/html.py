@@ -1,0 +1,427 @@
+"""One self-contained `report.html`: Plotly inside, no network needed, everything that users wrote escaped."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from archwright.errors import ExportError
+from archwright.report import plots
+from archwright.report.data import ReportData, Section, breaks
+from archwright.report.drawing import colour_of, draw
+from archwright.report.words import big_integer, duration, label, number, short_number, split_metric, with_unit
+
+MOST_ROWS, MOST_BARS = 30, 24
+
+
+def report(data: ReportData, path: str | Path) -> Path:
+    """Write a report; a reader finds the old file or the new one, never half of one.
+
+    Raises:
+        ExportError: if the file cannot be written.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(page(data), encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise ExportError(f"cannot write the report {path}: {error}") from error
+    return path
+
+
+def page(data: ReportData) -> str:
+    """The whole page as text."""
+    writer = _Writer()
+    parts = [
+        _head(data),
+        writer.section(_front(data)),
+        writer.section(_table(data)),
+        writer.section(_network(data)),
+        writer.section(_layers(data)),
+        writer.pair(_progress(data), _feasible(data)),
+        writer.pair(_importance(data), *_calibrations(data)),
+        *(writer.section(section) for section in data.sections),
+        writer.section(_reproduce(data)),
+    ]
+    assets = importlib.resources.files("archwright.report") / "assets"
+    plotly = (importlib.resources.files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
+    style, script = ((assets / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<link rel="icon" href="data:,">'
+        f"<title>{escape(data.title)}</title><style>{style}</style>"
+        f"<script>{plotly}</script><script>{script}</script></head>\n<body><main>"
+        + "\n".join(part for part in parts if part)
+        + "</main></body></html>\n"
+    )
+
+
+class _Writer:
+    """Turns sections into HTML and numbers their figures."""
+
+    def __init__(self) -> None:
+        self._figures = 0
+
+    def section(self, section: Section | None) -> str:
+        if section is None:
+            return ""
+        note = f'<p class="caption">{escape(section.note)}</p>' if section.note else ""
+        return f"<section><h2>{escape(section.title)}</h2>{note}{section.html}{self._figure(section.figure)}</section>"
+
+    def pair(self, *sections: Section | None) -> str:
+        given = [s for s in sections if s is not None]
+        tallest = max((s.figure["layout"]["height"] for s in given if s.figure is not None), default=0)
+        same = [s if s.figure is None else replace(s, figure=plots.with_height(s.figure, tallest)) for s in given]
+        return f'<div class="columns">{"".join(self.section(s) for s in same)}</div>'
+
+    def _figure(self, figure: Mapping[str, Any] | None) -> str:
+        if figure is None:
+            return ""
+        self._figures += 1
+        name = f"plot{self._figures}"
+        height = figure.get("layout", {}).get("height", 360)
+        return (
+            f'<div class="plot" id="{name}" style="height:{int(height)}px"></div>'
+            f'<script type="application/json" data-plot="{name}">{script_json(figure)}</script>'
+        )
+
+
+def script_json(value: Any) -> str:
+    """JSON that may stand inside a script element: no `<`, numbers that are not finite become null."""
+    text = json.dumps(_finite(value), allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _finite(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray):
+        return _finite(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, numeric: int = 0, marked: int | None = None) -> str:
+    """An HTML table; all cells are escaped.
+
+    Args:
+        header: titles of the columns.
+        rows: cells as text.
+        numeric: how many columns, from the left, hold numbers.
+        marked: index of a row to point out.
+    """
+
+    def kind(i: int) -> str:
+        return ' class="num"' if i < numeric else ' class="text"'
+
+    head = "".join(f"<th{kind(i) if i < numeric else ''}>{escape(h)}</th>" for i, h in enumerate(header))
+    body = ""
+    for r, row in enumerate(rows):
+        cells = "".join(
+            f"<td{kind(i)}>{escape(cell)}</td>" if i < numeric else f"<td{kind(i)}>{_folded(cell)}</td>"
+            for i, cell in enumerate(row)
+        )
+        body += f'<tr class="chosen">{cells}</tr>' if r == marked else f"<tr>{cells}</tr>"
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _folded(text: str) -> str:
+    """Text of which a long one shows two lines until it is clicked."""
+    if len(text) <= 90:
+        return escape(text)
+    return f"<details><summary>{escape(text)}</summary></details>"
+
+
+def _absent(data: ReportData, key: str, why: str) -> str:
+    """What stands where a figure would be."""
+    return f'<p class="missing">{escape(data.missing.get(key, why))}</p>'
+
+
+def _value(data: ReportData, metric: str) -> tuple[float, str] | None:
+    """The best known value of the chosen network and how it is known."""
+    if metric in data.measured:
+        return float(data.measured[metric]), "measured"
+    if metric in data.predicted:
+        return float(data.predicted[metric]), "predicted"
+    if data.chosen is not None and metric in data.columns:
+        value = float(data.columns[metric][data.chosen])
+        if math.isfinite(value):
+            return value, "in the search"
+    return None
+
+
+def _broken(data: ReportData) -> list[str]:
+    """Limits that the chosen network breaks, in words."""
+    out = []
+    for o in data.limits:
+        found = _value(data, o.metric)
+        if found and breaks(o, np.array([found[0]]))[0]:
+            bound = o.at_most if o.at_most is not None and found[0] > o.at_most else o.at_least
+            out.append(
+                f"{split_metric(o.metric)[0]} is {with_unit(o.metric, found[0])}, "
+                f"the limit {with_unit(o.metric, bound or 0.0)}"
+            )
+    return out
+
+
+def verdict(data: ReportData) -> str:
+    """The result in one sentence."""
+    if data.chosen is None and not data.measured:
+        return f"No network was chosen: {data.missing.get('chosen', 'no trial is complete')}."
+    shown = dict.fromkeys([*(o.metric for o in data.objectives), "params_m"])
+    words = []
+    for metric in shown:
+        found = _value(data, metric)
+        if found is None:
+            continue
+        name, text = split_metric(metric)[0], with_unit(metric, found[0])
+        other = data.predicted.get(metric)
+        both = f" (predicted {with_unit(metric, other)})" if found[1] == "measured" and other is not None else ""
+        words.append(
+            f"{text} {name}{both}" if metric != "params_m" else f"{short_number(found[0] * 1e6)} parameters{both}"
+        )
+    joined = ", ".join(words[:-1]) + f" and {words[-1]}" if len(words) > 1 else "".join(words)
+    broken = _broken(data)
+    if broken:
+        end = f"; it breaks a limit: {'; '.join(broken)}"
+    elif not data.limits:
+        end = ""
+    else:
+        end = "; it is within the limit" if len(data.limits) == 1 else "; it is within all limits"
+    return f"The best network has {joined}{end}."
+
+
+def _head(data: ReportData) -> str:
+    tiles = []
+    for o in dict.fromkeys(o.metric for o in data.objectives):
+        found = _value(data, o)
+        if found is None:
+            continue
+        other = data.predicted.get(o) if found[1] == "measured" else None
+        how = f"{found[1]}; predicted {with_unit(o, other)}" if other is not None else found[1]
+        tiles.append((with_unit(o, found[0]), f"{split_metric(o)[0]}, {how}", ""))
+    params = _value(data, "params_m")
+    if data.description is not None and "params_m" not in {o.metric for o in data.objectives}:
+        tiles.append((short_number(data.description.params), "parameters", ""))
+    elif params and "params_m" not in {o.metric for o in data.objectives}:
+        tiles.append((short_number(params[0] * 1e6), "parameters", ""))
+    if data.description is not None and "macs_m" not in {o.metric for o in data.objectives}:
+        tiles.append((short_number(data.description.macs), "MACs per sample", ""))
+    if data.limits and (data.chosen is not None or data.measured):
+        limits = ", ".join(
+            f"{split_metric(o.metric)[0]} {sign} {with_unit(o.metric, b)}"
+            for o in data.limits
+            for sign, b in (("≤", o.at_most), ("≥", o.at_least))
+            if b is not None
+        )
+        broken = _broken(data)
+        tiles.append(("over the limit" if broken else "feasible", limits, "bad" if broken else "ok"))
+    if data.states:
+        size = f" of {big_integer(data.space_size)} networks" if data.space_size else ""
+        tiles.append((f"{len(data.states):,}", f"trials{size}", ""))
+    if data.seconds is not None:
+        tiles.append((duration(data.seconds), "search time", ""))
+    boxes = "".join(
+        f'<div class="tile"><b class="{c}">{escape(a)}</b><span>{escape(b)}</span></div>' for a, b, c in tiles
+    )
+    return (
+        f'<header><h1>{escape(data.title)}</h1><p class="verdict">{escape(verdict(data))}</p>'
+        f'<div class="tiles">{boxes}</div></header>'
+    )
+
+
+def _front(data: ReportData) -> Section:
+    title = "Pareto front" if len(data.goals) > 1 else "Trials and limits"
+    figure = plots.pareto(data) if data.states else None
+    if figure is None:
+        return Section(title, _absent(data, "front", "Two metrics are needed for this figure; this run has fewer."))
+    many = len(data.states)
+    note = (
+        "Each point is a trial. Blue points are the front: no feasible trial is better in every goal. "
+        "The red star is the network that was exported, dashed red lines are the limits; hover for details."
+    )
+    if many > plots.MOST_POINTS:
+        note += f" Of {many:,} trials {plots.MOST_POINTS:,} are drawn, evenly over the run."
+    if len(data.goals) > 2:
+        note += f" There are {len(data.goals)} goals, so points that look dominated here are better in another one."
+    if not len(data.front):
+        note += " No trial is within the limits, so there is no front."
+    return Section(title, figure=figure, note=note)
+
+
+def _table(data: ReportData) -> Section | None:
+    rows = [i for i in data.front if i < len(data.states)]
+    if not rows:
+        return Section(
+            "Networks of the front", _absent(data, "front", "The front is empty: no trial is within the limits.")
+        )
+    wanted = dict.fromkeys([*(o.metric for o in data.objectives), *data.columns])
+    metrics = [m for m in wanted if m in data.columns and np.isfinite(data.columns[m][rows]).any()][:7]
+    shown = rows[:MOST_ROWS]
+    if data.chosen in rows and data.chosen not in shown:
+        shown = [*shown[:-1], data.chosen]
+    cells = [
+        [str(i), *(number(float(data.columns[m][i])) for m in metrics), data.labels[i] if i < len(data.labels) else ""]
+        for i in shown
+    ]
+    marked = shown.index(data.chosen) if data.chosen in shown else None
+    note = f"{len(rows)} networks" + (f", of which {len(shown)} are shown" if len(shown) < len(rows) else "") + "."
+    if marked is not None:
+        note += " The exported one is marked."
+    return Section(
+        "Networks of the front",
+        table(["trial", *(label(m) for m in metrics), "architecture"], cells, numeric=1 + len(metrics), marked=marked),
+        note=note,
+    )
+
+
+def _network(data: ReportData) -> Section:
+    if data.description is None:
+        return Section("The network", _absent(data, "network", "No network was chosen, so there is none to draw."))
+    return Section(
+        "The network",
+        f'<div class="scroll">{draw(data.description)}</div>',
+        note=(
+            "From input to output; arcs on the left are values that skip layers, stacked boxes are equal blocks "
+            "in a row, with their numbers added up. A layer is broadcast over an axis when it treats every position "
+            "of it alike and mixes none. Hover over a layer for all its settings."
+        ),
+    )
+
+
+def _layers(data: ReportData) -> Section:
+    if data.description is None:
+        return Section("Cost by layer", _absent(data, "layer_costs", "No network was chosen."))
+    steps = data.description.steps
+    costs: dict[str, Sequence[float]] = dict(data.layer_costs)
+    if not costs:
+        costs = {"macs_m": [s.macs / 1e6 for s in steps]}
+    metric, values = next(iter(costs.items()))
+    order = sorted(range(len(steps)), key=lambda i: -values[i])
+    kept = sorted(order[:MOST_BARS])
+    left = [i for i in range(len(steps)) if i not in kept]
+    names, heights = [steps[i].name for i in kept], [float(values[i]) for i in kept]
+    colours = [colour_of(steps[i])[1] for i in kept]
+    if left:
+        names.append(f"{len(left)} smaller layers")
+        heights.append(float(sum(values[i] for i in left)))
+        colours.append(plots.GREY)
+    name, unit = split_metric(metric)
+    note = f"{name[:1].upper() + name[1:]} of each layer, in the order of the network; colours as in the drawing."
+    if not data.layer_costs:
+        why = "Times by layer were not supplied, so multiply-accumulates stand here."
+        note += f" {data.missing.get('layer_costs', why)}"
+    return Section(
+        "Cost by layer", figure=plots.bars(names, heights, label(metric), colours=colours, unit=unit), note=note
+    )
+
+
+def _progress(data: ReportData) -> Section:
+    title = "Progress"
+    curves = [c for c in data.curves if len(c.points)]
+    if not curves:
+        return Section(
+            title, _absent(data, "curves", "No feasible network was found, so there is no progress to show.")
+        )
+    note = "Best feasible value so far."
+    if len(curves) > 1:
+        names = " and ".join(c.name for c in curves[1:])
+        note += f" Dotted: {names}, with the same budget."
+        if any(len(c.low) for c in curves):
+            note += " Bands give the spread over seeds."
+    else:
+        note += f" {data.missing.get('baseline', 'No baseline was run beside this search.')}"
+    return Section(title, figure=plots.anytime(curves, data.curve_metric), note=note)
+
+
+def _feasible(data: ReportData) -> Section:
+    title = "Feasible trials"
+    if not data.limits:
+        return Section(title, _absent(data, "feasible", "This run has no limits, so every complete trial is feasible."))
+    figure = plots.feasible_share(data)
+    if figure is None:
+        return Section(title, _absent(data, "feasible", "There are no trials."))
+    inside = int(data.feasible().sum())
+    failed = sum(state == "failed" for state in data.states)
+    note = f"{inside:,} of {len(data.states):,} trials ({100 * inside / len(data.states):.0f} %) keep all limits."
+    if failed:
+        note += f" {failed:,} failed with an error and count as not feasible."
+    return Section(title, figure=figure, note=note)
+
+
+def _importance(data: ReportData) -> Section:
+    title = "Which decisions matter"
+    known = {name: share for name, share in data.importance.items() if math.isfinite(share)}
+    if not known or max(known.values()) <= 0:
+        why = "There are too few complete trials, or they do not differ, so nothing can be said."
+        return Section(title, _absent(data, "importance", why))
+    top = sorted(known.items(), key=lambda item: -item[1])[:16]
+    rest = len(known) - len(top)
+    metric = split_metric(data.importance_metric)[0] if data.importance_metric else "the first goal"
+    note = (
+        f"Share of the variance of {metric} that each decision explains alone. Decisions that exist only in deeper "
+        "networks also explain what the depth does, so the shares may add up to more than 100 %."
+    )
+    if rest:
+        note += f" {rest} smaller ones are left out."
+    figure = plots.bars([n for n, _ in top], [100 * s for _, s in top], "explained variance (%)", unit="%")
+    return Section(title, figure=figure, note=note)
+
+
+def _calibrations(data: ReportData) -> list[Section]:
+    out = []
+    for found in data.calibrations:
+        x, y = np.asarray(found.predicted, dtype=np.float64), np.asarray(found.measured, dtype=np.float64)
+        known = np.isfinite(x) & np.isfinite(y)
+        name = split_metric(found.metric)[0]
+        title = f"Predicted and measured {name}"
+        if known.sum() < 2:
+            out.append(Section(title, _absent(data, "calibrations", "Fewer than two networks were measured again.")))
+            continue
+        error = float(np.median(np.abs(x[known] - y[known]) / np.maximum(np.abs(y[known]), 1e-12)))
+        note = f"{int(known.sum())} networks. Median error {100 * error:.1f} %"
+        correlation = rank_correlation(x[known], y[known])
+        note += f", rank correlation {correlation:.2f} (Spearman)." if math.isfinite(correlation) else "."
+        out.append(Section(title, figure=plots.calibration(found), note=f"{note} {found.note}".strip()))
+    if not out:
+        why = "No network was measured beside its prediction in this run."
+        out.append(Section("Predicted and measured", _absent(data, "calibrations", why)))
+    return out
+
+
+def rank_correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """Spearman's rank correlation; NaN where one side is constant."""
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return float("nan")
+    from scipy.stats import spearmanr
+
+    return float(spearmanr(x, y).statistic)
+
+
+def _reproduce(data: ReportData) -> Section:
+    command = f"<pre>{escape(data.command)}</pre>" if data.command else _absent(data, "command", "No command is known.")
+    rows = [("space", data.space)] if data.space else []
+    if data.space_size is not None:
+        rows.append(("size of the space", f"{big_integer(data.space_size)} networks"))
+    rows += [(str(k), str(v)) for k, v in data.settings.items()]
+    if data.versions:
+        rows.append(("versions", ", ".join(f"{k} {v}" for k, v in data.versions.items())))
+    cells = "".join(f"<tr><td>{escape(k)}</td><td>{escape(v)}</td></tr>" for k, v in rows)
+    settings = f'<table class="settings"><tbody>{cells}</tbody></table>' if cells else ""
+    return Section("Settings, and how to run it again", command + settings)
