@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,10 @@ from archwright.nets.hull import HullWalker, Site
 from archwright.nets.program import Program, Step, record, site_name
 from archwright.operators.base import Leaf, Shape
 from archwright.space import Architecture, Space
+
+if TYPE_CHECKING:
+    from archwright.nets.flow import Weights
+    from archwright.nets.mixing import Mixing
 
 # Buffers that are part of the weights: the running statistics of batch norms. Others are constants of the module.
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -92,9 +96,10 @@ class Supernet(nn.Module):
         self._networks: OrderedDict[bytes, Network] = OrderedDict()
         self._layers: OrderedDict[Any, SharedLayer] = OrderedDict()
         self._used: set[Binding] = set()
+        self._mixtures: dict[Any, Any] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("_networks", "_layers", "_used")}
+        return {k: v for k, v in self.__dict__.items() if k not in ("_networks", "_layers", "_used", "_mixtures")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -130,6 +135,27 @@ class Supernet(nn.Module):
         net = self.subnet(architecture, indices)
         return net(*x) if isinstance(x, tuple) else net(x)
 
+    def mixture(
+        self, x: Tensor | tuple[Tensor, ...], weights: Mapping[str, Tensor] | Weights, mixing: Mixing | None = None
+    ) -> Tensor:
+        """Outputs of all networks at once, weighted; with one-hot weights those of one subnet.
+
+        Args:
+            x: (batch, ...) or a tuple of inputs.
+            weights: decision path -> (options,); or `Weights`, which may also say which options take part.
+            mixing: how candidates are combined.
+
+        Raises:
+            SpaceError: if the space cannot be mixed.
+        """
+        from archwright.nets.mixing import Mixing, Mixture, Weights
+
+        mixing = mixing or Mixing()
+        if mixing not in self._mixtures:
+            self._mixtures[mixing] = Mixture(self, mixing)
+        given = weights if isinstance(weights, Weights) else Weights(weights)
+        return self._mixtures[mixing].run(x if isinstance(x, tuple) else (x,), given, training=self.training)
+
     def subnet(self, architecture: Architecture, indices: Mapping[str, Tensor] | None = None) -> Network:
         """The network of shared layers that `forward` runs; it follows the supernet's weights and mode."""
         net = None if indices else self._networks.get(architecture.key)
@@ -157,11 +183,16 @@ class Supernet(nn.Module):
             )
         return record(self.root, self.input_shapes, architecture.code.tolist())
 
+    def _blank(self, step: Step) -> nn.Module:
+        """A module to hold cut weights; its own are overwritten, so drawing them must not move torch's generator."""
+        with torch.random.fork_rng(devices=[]):
+            return step.leaf.module(*step.input_shapes).to(self._device())
+
     def _shared(self, step: Step, indices: Mapping[str, Tensor]) -> nn.Module:
         key = (step.leaf.site, step.leaf, step.input_shapes)
         if not indices and key in self._layers:
             return self._layers[key]
-        module = step.leaf.module(*step.input_shapes).to(self._device())
+        module = self._blank(step)
         bindings = tuple(self._bindings(step, module, indices)) if step.leaf.site else ()
         if not step.leaf.site and any(True for _ in module.parameters()):
             raise SpaceError(f"{step.leaf!r} has weights but no site; let its composite place it with `inner`")
@@ -246,7 +277,7 @@ class Supernet(nn.Module):
         local = self._local_indices(program, indices or {})
 
         def make(step: Step) -> nn.Module:
-            module = step.leaf.module(*step.input_shapes).to(self._device())
+            module = self._blank(step)
             if step.leaf.site:
                 for b in list(self._bindings(step, module, local.get(step.name, {}))):
                     value = dense(b.cut(b.source[b.key]), b.source[b.key]).detach().clone()

@@ -58,12 +58,14 @@ class GridWalker(Walker):
         self.sites: list[Grid] = []
 
     def number(self, shape: Shape) -> int:
+        """The number of a shape; new shapes get the next one."""
         if shape not in self.shapes:
             self.shapes.append(shape)
         return self.shapes.index(shape)
 
     @contextmanager
     def where(self, decision: int, allowed: np.ndarray) -> Iterator[None]:
+        """Within the block the path goes on only where `allowed`, (options,) bool, holds for the decision."""
         self.context.append((decision, allowed))
         yield
         self.context.pop()
@@ -80,7 +82,7 @@ class GridWalker(Walker):
         own = list(self.held(leaf).nodes)
         decisions, sizes = self._axes(values, own)
         inputs = [np.broadcast_to(v.on(decisions), sizes).reshape(-1) for v in values]
-        codes = np.indices(sizes, dtype=np.int64).reshape(len(sizes), -1)
+        codes = np.indices(sizes, dtype=np.int64).reshape(len(sizes), int(np.prod(sizes)))
         here = np.logical_and.reduce([i >= 0 for i in inputs])
         for decision, allowed in self.context:
             here = here & allowed[codes[decisions.index(decision)]]

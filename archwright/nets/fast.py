@@ -1,0 +1,168 @@
+"""Tensor functions of mixtures that compute the same as torch's plain operations with fewer passes over memory.
+
+Measured on a CPU (benchmarks/search_step.py): a weighted sum that keeps its terms only where the weights want a
+gradient, and the input gradient of a depthwise convolution as a forward convolution with the flipped kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class _WeightedSum(torch.autograd.Function):
+    """sum_i w_i x_i; a weight of None is one. Terms are kept for the backward pass only if their weight needs it."""
+
+    @staticmethod
+    def forward(ctx: Any, count: int, *values: Tensor | None) -> Tensor:
+        terms, weights = values[:count], values[count:]
+        order = sorted(range(count), key=lambda i: weights[i] is not None)  # the plain ones first
+        out: Tensor | None = None
+        for i in order:
+            term, weight = terms[i], weights[i]
+            assert term is not None
+            if out is None:
+                out, fresh = (term, False) if weight is None else (term * weight, True)
+            elif weight is None or weight.device.type == "cpu":
+                alpha = 1.0 if weight is None else float(weight)
+                out, fresh = out.add_(term, alpha=alpha) if fresh else torch.add(out, term, alpha=alpha), True
+            else:
+                out, fresh = torch.addcmul(out, term, weight.expand_as(term)), True
+        learned = ctx.needs_input_grad[1 + count :]
+        ctx.count = count
+        ctx.save_for_backward(*weights, *(t if n else None for t, n in zip(terms, learned, strict=True)))
+        assert out is not None
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        count = ctx.count
+        weights, terms = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
+        to_terms: list[Tensor | None] = []
+        to_weights: list[Tensor | None] = []
+        for i in range(count):
+            want = ctx.needs_input_grad[1 + i]
+            to_terms.append((grad if weights[i] is None else grad * weights[i]) if want else None)
+            to_weights.append(dot(grad, terms[i]) if ctx.needs_input_grad[1 + count + i] else None)
+        return None, *to_terms, *to_weights
+
+
+def dot(a: Tensor, b: Tensor) -> Tensor:
+    """Sum of products of two tensors of one shape, without a temporary where their memory layouts agree."""
+    if a.stride() == b.stride() and _dense(a):
+        return torch.dot(_flat(a), _flat(b))
+    return (a * b).sum()
+
+
+def _dense(x: Tensor) -> bool:
+    return x.is_contiguous() or (x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last))
+
+
+def _flat(x: Tensor) -> Tensor:
+    return x.as_strided((x.numel(),), (1,), x.storage_offset())
+
+
+def weighted_sum(terms: Sequence[Tensor], weights: Sequence[Tensor | None]) -> Tensor:
+    """sum_i w_i x_i.
+
+    Args:
+        terms: tensors of one shape.
+        weights: a scalar tensor for each term; None stands for one.
+    """
+    if len(terms) == 1:
+        return terms[0] if weights[0] is None else terms[0] * weights[0]
+    if len({(t.dtype, t.shape) for t in terms}) > 1:  # under autocast, or where terms broadcast
+        parts = [t if w is None else t * w for t, w in zip(terms, weights, strict=True)]
+        return sum(parts[1:], parts[0])
+    return _WeightedSum.apply(len(terms), *terms, *weights)
+
+
+class _Depthwise(torch.autograd.Function):
+    """Depthwise convolution of stride 1 whose input gradient is a forward convolution with the flipped kernel."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, padding: int, dilation: int) -> Tensor:
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight)
+        ctx.setting = padding, dilation, x.shape
+        return F.conv2d(x, weight, None, 1, padding, dilation, weight.shape[0])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:  # type: ignore[override]
+        x, weight = ctx.saved_tensors
+        padding, dilation, shape = ctx.setting
+        to_x = to_weight = None
+        if ctx.needs_input_grad[0]:
+            around = dilation * (weight.shape[-1] - 1) - padding
+            to_x = F.conv2d(grad, weight.flip(2, 3), None, 1, around, dilation, weight.shape[0])
+        if ctx.needs_input_grad[1]:
+            to_weight = depthwise_weight_gradient(x, grad, weight, padding, dilation)
+        return to_x, to_weight, None, None
+
+
+def depthwise_weight_gradient(x: Tensor, grad: Tensor, weight: Tensor, padding: int, dilation: int) -> Tensor:
+    """(channels, 1, k, k) gradient of a depthwise convolution of stride 1."""
+    _, found, _ = torch.ops.aten.convolution_backward(
+        grad,
+        x,
+        weight,
+        None,
+        [1, 1],
+        [padding, padding],
+        [dilation, dilation],
+        False,
+        [0, 0],
+        weight.shape[0],
+        [False, True, False],
+    )
+    return found
+
+
+def depthwise(x: Tensor, weight: Tensor, padding: int, dilation: int) -> Tensor:
+    """Depthwise convolution of stride 1 without bias.
+
+    Args:
+        x: (b, c, h, w).
+        weight: (c, 1, k, k), k odd.
+        padding: on every side, at most dilation * (k - 1).
+        dilation: of the kernel.
+    """
+    if torch.is_autocast_enabled(x.device.type):
+        return F.conv2d(x, weight, None, 1, padding, dilation, weight.shape[0])
+    return _Depthwise.apply(x, weight, padding, dilation)
+
+
+def normalised(x: Tensor, norms: Sequence[Any], scale: Tensor | None) -> Tensor:
+    """Batch norm of the first of several norms with equal settings; all of them note the statistics.
+
+    Args:
+        x: (b, c, ...).
+        norms: batch norms; more than one only if they have no parameters.
+        scale: scalar that multiplies the output, None for one.
+    """
+    norm = norms[0]
+    weight, bias = norm.weight, norm.bias
+    if scale is not None:
+        weight = scale.expand(x.shape[1]) if weight is None else weight * scale
+        bias = None if bias is None else bias * scale
+    if not norm.training or not norm.track_running_stats:
+        return F.batch_norm(
+            x, norm.running_mean, norm.running_var, weight, bias, norm.running_mean is None, 0.0, norm.eps
+        )
+    out, mean, inverse = torch.native_batch_norm(x, weight, bias, None, None, True, 0.0, norm.eps)
+    _note_statistics(norms, x, mean, inverse)
+    return out
+
+
+@torch.no_grad()
+def _note_statistics(norms: Sequence[Any], x: Tensor, mean: Tensor, inverse: Tensor) -> None:
+    count = x.numel() // x.shape[1]
+    variance = (inverse.square().reciprocal_() - norms[0].eps).mul_(count / max(count - 1, 1))
+    for norm in norms:
+        norm.num_batches_tracked.add_(1)
+        share = 1.0 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+        norm.running_mean.lerp_(mean.to(norm.running_mean), share)
+        norm.running_var.lerp_(variance.to(norm.running_var), share)

@@ -1,0 +1,283 @@
+"""A mixture as a straight-line program: calls of shared modules and weighted sums, run on demand.
+
+Every option of every choice is in the program. A run is told which options take part; only what the result needs then
+is computed, and a value is dropped after its last use.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from archwright.errors import ConfigurationError, nearest
+from archwright.nets.fast import weighted_sum
+from archwright.operators.base import Shape
+
+PLANS_KEPT = 64
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of the options of every decision, and which options take part.
+
+    Attributes:
+        values: decision path -> (options,) weights.
+        active: decision path -> the options that are run; all of them where a path is missing.
+        probed: decision path -> options that are not run in the forward pass, but run again in the backward pass to give
+            their weight a gradient (ProxylessNAS).
+    """
+
+    values: Mapping[str, Tensor]
+    active: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    probed: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pick:
+    """The factor of one option: `weights[path][option]`."""
+
+    path: str
+    option: int
+
+
+@dataclass(frozen=True)
+class Total:
+    """The factor of several options together: the sum of their weights."""
+
+    path: str
+    options: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Joint:
+    """The factor of a set of joint settings: the sum of their products of weights; `allowed` has one axis a path."""
+
+    paths: tuple[str, ...]
+    allowed: Tensor
+
+    def __call__(self, scalars: Scalars) -> Tensor:
+        """Scalar."""
+        return (joint(scalars, self.paths) * self.allowed.to(scalars.like)).sum()
+
+
+Factor = Pick | Total | Joint
+
+
+class Scalars:
+    """The weights of one run; each vector is taken apart once."""
+
+    def __init__(self, weights: Weights, like: Tensor) -> None:
+        self.weights, self.like = weights, like
+        self._parts: dict[str, tuple[Tensor, ...]] = {}
+        self._products: dict[tuple[Factor, ...], Tensor] = {}
+
+    def vector(self, path: str) -> Tensor:
+        """(options,) of a decision, in the dtype of the inputs.
+
+        Raises:
+            ConfigurationError: if there are none.
+        """
+        values = self.weights.values
+        if path not in values:
+            raise ConfigurationError(f"no weights for the decision {path!r}; {nearest(path, values)}")
+        return values[path].to(self.like)
+
+    def _one(self, factor: Factor) -> Tensor:
+        if isinstance(factor, Joint):
+            return factor(self)
+        if factor.path not in self._parts:
+            self._parts[factor.path] = self.vector(factor.path).unbind()
+        parts = self._parts[factor.path]
+        if isinstance(factor, Pick):
+            return parts[factor.option]
+        chosen = [parts[k] for k in factor.options if self.is_active(factor.path, k)]
+        return sum(chosen[1:], chosen[0]) if chosen else parts[0] * 0.0
+
+    def is_active(self, path: str, option: int) -> bool:
+        """Whether an option takes part."""
+        active = self.weights.active.get(path)
+        return active is None or option in active
+
+    def takes_part(self, factors: Sequence[Factor]) -> bool:
+        """Whether the product of factors can be other than zero."""
+        for factor in factors:
+            if isinstance(factor, Pick) and not self.is_active(factor.path, factor.option):
+                return False
+            if isinstance(factor, Total) and not any(self.is_active(factor.path, k) for k in factor.options):
+                return False
+        return True
+
+    def is_probed(self, factors: Sequence[Factor]) -> bool:
+        """Whether a term is left out of the forward pass, but its weight wants a gradient."""
+        return any(isinstance(f, Pick) and f.option in self.weights.probed.get(f.path, ()) for f in factors)
+
+    def product(self, factors: tuple[Factor, ...]) -> Tensor | None:
+        """Product of factors, None for one."""
+        if not factors:
+            return None
+        known = self._products.get(factors)
+        if known is None:
+            known = self._one(factors[0])
+            for factor in factors[1:]:
+                known = known * self._one(factor)
+            self._products[factors] = known
+        return known
+
+
+def joint(scalars: Scalars, paths: Sequence[str]) -> Tensor:
+    """Outer product of the weights of several decisions, one axis a decision."""
+    out = torch.ones((), dtype=scalars.like.dtype, device=scalars.like.device)
+    for path in paths:
+        out = out[..., None] * scalars.vector(path)
+    return out
+
+
+@dataclass(eq=False)
+class Node:
+    """One step: values in, one value out."""
+
+    inputs: tuple[int, ...]
+    output: int
+
+    def wanted(self, scalars: Scalars) -> tuple[int, ...]:
+        """The inputs that this run needs."""
+        return self.inputs
+
+    def run(self, values: Mapping[int, Tensor], scalars: Scalars) -> Tensor:
+        """Compute the output."""
+        raise NotImplementedError
+
+
+@dataclass(eq=False)
+class ModuleNode(Node):
+    """A module on its inputs."""
+
+    module: nn.Module
+
+    def run(self, values: Mapping[int, Tensor], scalars: Scalars) -> Tensor:
+        """See `Node`."""
+        return self.module(*[values[n] for n in self.inputs])
+
+
+@dataclass(eq=False)
+class FunctionNode(Node):
+    """A function of tensors alone; equal `key`s on equal inputs give equal values."""
+
+    function: Callable[..., Tensor]
+    key: Any = None
+
+    def run(self, values: Mapping[int, Tensor], scalars: Scalars) -> Tensor:
+        """See `Node`."""
+        return self.function(*[values[n] for n in self.inputs])
+
+
+@dataclass(eq=False)
+class WeighedNode(Node):
+    """A function that also reads the weights."""
+
+    function: Callable[..., Tensor]
+
+    def run(self, values: Mapping[int, Tensor], scalars: Scalars) -> Tensor:
+        """See `Node`."""
+        return self.function(scalars, *[values[n] for n in self.inputs])
+
+
+@dataclass(eq=False)
+class ZeroNode(Node):
+    """Zeros of a shape, whatever comes in."""
+
+    shape: Shape
+
+    def run(self, values: Mapping[int, Tensor], scalars: Scalars) -> Tensor:
+        """See `Node`."""
+        return zeros(values[self.inputs[0]], self.shape)
+
+
+def zeros(like: Tensor, shape: Shape) -> Tensor:
+    """Zeros (batch, *shape)."""
+    return like.new_zeros((like.shape[0], *shape))
+
+
+@dataclass(eq=False)
+class SumNode(Node):
+    """Weighted sum: `factors[i]` belong to `inputs[i]`; `folded` are factors that the input already has."""
+
+    factors: tuple[tuple[Factor, ...], ...]
+    shape: Shape
+    folded: dict[int, tuple[Factor, ...]] = field(default_factory=dict)
+
+    def _active(self, scalars: Scalars) -> list[int]:
+        return [i for i, f in enumerate(self.factors) if scalars.takes_part((*f, *self.folded.get(i, ())))]
+
+    def wanted(self, scalars: Scalars) -> tuple[int, ...]:
+        """Inputs whose factors are not zero."""
+        return tuple(self.inputs[i] for i in self._active(scalars))
+
+    def run(self, values: Mapping[int, Tensor], scalars: Scalars) -> Tensor:
+        """See `Node`."""
+        active = self._active(scalars)
+        if not active:
+            return zeros(scalars.like, self.shape)
+        return weighted_sum(
+            [values[self.inputs[i]] for i in active], [scalars.product(self.factors[i]) for i in active]
+        )
+
+
+@dataclass(eq=False)
+class Plan:
+    """The nodes of one choice of active options, and the values that each one frees."""
+
+    nodes: list[Node]
+    free: list[list[int]]
+
+
+class Flow:
+    """Nodes over numbered values; values 0 .. inputs - 1 are the inputs."""
+
+    def __init__(self, inputs: int, nodes: Sequence[Node], result: int) -> None:
+        self.inputs, self.nodes, self.result = inputs, list(nodes), result
+        self._plans: OrderedDict[Any, Plan] = OrderedDict()
+
+    def run(self, inputs: Sequence[Tensor], weights: Weights) -> Tensor:
+        """The result for inputs (batch, ...)."""
+        scalars = Scalars(weights, inputs[0])
+        plan = self._plan(scalars)
+        values: dict[int, Tensor] = dict(enumerate(inputs))
+        for node, free in zip(plan.nodes, plan.free, strict=True):
+            values[node.output] = node.run(values, scalars)
+            for n in free:
+                del values[n]
+        return values[self.result]
+
+    def _plan(self, scalars: Scalars) -> Plan:
+        active = scalars.weights.active
+        key = (tuple(sorted(active.items())), tuple(sorted(scalars.weights.probed.items())))
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plans[key] = self._make_plan(scalars)
+            if len(self._plans) > PLANS_KEPT:
+                self._plans.popitem(last=False)
+        return plan
+
+    def _make_plan(self, scalars: Scalars) -> Plan:
+        needed, chosen = {self.result}, []
+        for node in reversed(self.nodes):
+            if node.output in needed:
+                chosen.append(node)
+                needed.update(node.wanted(scalars))
+        chosen.reverse()
+        last: dict[int, int] = {}
+        for i, node in enumerate(chosen):
+            last[node.output] = i
+            for n in node.wanted(scalars):
+                last[n] = i
+        free: list[list[int]] = [[] for _ in chosen]
+        for n, i in last.items():
+            if n != self.result:
+                free[i].append(n)
+        return Plan(chosen, free)

@@ -1,0 +1,122 @@
+"""The cell space of DARTS (Liu et al., 2019, section 3.1), for search and for evaluation.
+
+Eight cells of four nodes are searched, two of them reductions; every node reads all states before it through one of
+eight operators. The found cells, with the two strongest edges of each node, are stacked 20 high.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from archwright.operators.base import Composite, Example, Operator, Run, Shape
+from archwright.operators.cell import Cell, Edge, Node
+from archwright.operators.cell_stack import CellStack
+from archwright.operators.conv import Conv
+from archwright.operators.depthwise_separable import DepthwiseSeparable
+from archwright.operators.dilated import Dilated
+from archwright.operators.head import Classifier
+from archwright.operators.pool import AvgPool, MaxPool
+from archwright.operators.skip import Skip
+from archwright.operators.zero import Zero
+from archwright.registry import register
+from archwright.space import Space, oneof
+
+OPERATORS = (
+    "none",
+    "max_pool_3x3",
+    "avg_pool_3x3",
+    "skip_connect",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "dil_conv_3x3",
+    "dil_conv_5x5",
+)
+
+
+@dataclass(frozen=True)
+class Candidate(Composite):
+    """The operator of an edge by its published name; the cell says how wide and how strided it is.
+
+    Cells of one kind share the choice of `name` although their channels and strides differ.
+    """
+
+    name: str
+    channels: int
+    stride: int = 1
+    affine: bool = False
+
+    def flow(self, run: Run, *inputs: Any) -> Any:
+        """Run the named operator, whose weights are its own."""
+        return run(self.inner(self.name, candidate(self.name, self.channels, self.stride, self.affine)), *inputs)
+
+    @classmethod
+    def examples(cls) -> Sequence[Example]:
+        """Every operator of DARTS, plain and strided."""
+        return [(cls(name, 4, stride), ((4, 6, 6),)) for name in OPERATORS for stride in (1, 2)]
+
+
+def candidate(name: str, channels: int, stride: int, affine: bool = False) -> Operator:
+    """One of the operators by its published name."""
+    if name == "none":
+        return Zero(stride)
+    if name == "skip_connect":
+        return Skip(stride, channels if stride > 1 else None, affine=affine)
+    if name.endswith("pool_3x3"):
+        pool = MaxPool if name.startswith("max") else AvgPool
+        return pool(3, stride, norm="batch", affine=affine)
+    kernel = int(name[-1])
+    if name.startswith("sep"):
+        return DepthwiseSeparable(channels, kernel, stride, twice=True, affine=affine)
+    return Dilated(channels, kernel, stride, affine=affine)
+
+
+def preprocess(channels: int, reduced: bool, affine: bool = False) -> tuple[Operator, Operator]:
+    """Bring both inputs of a cell to its channels and size."""
+    squeeze = Conv(channels, kernel=1, activation_first=True, affine=affine)
+    first = Skip(2, channels, affine=affine) if reduced else squeeze
+    return first, squeeze
+
+
+def searched_cell(kind: str, channels: int, reduced: bool, nodes: int, operators: Sequence[str]) -> Cell:
+    """A cell whose edges are choices; cells of one kind share their decisions."""
+    rows = []
+    for i in range(nodes):
+        edges = []
+        for j in range(2 + i):
+            stride = 2 if kind == "reduce" and j < 2 else 1
+            name = oneof(*operators, name=f"{kind}.{2 + i}.{j}")
+            edges.append(Edge(j, Candidate(name, channels, stride)))
+        rows.append(Node(tuple(edges)))
+    return Cell(tuple(rows), 2, "concat", preprocess(channels, reduced))
+
+
+@register("spaces", "darts", labels={"family": "cell", "inputs": "images, series"})
+def darts(
+    input_shape: Shape,
+    outputs: int,
+    *,
+    channels: int = 16,
+    cells: int = 8,
+    nodes: int = 4,
+    operators: tuple[str, ...] = OPERATORS,
+) -> Space:
+    """The DARTS search network: 2 x 14 decisions of 8 operators with the defaults.
+
+    Args:
+        input_shape: (C, H, W) or (C, L).
+        outputs: classes or values.
+        channels: of the first cells; doubled by each of the two reductions, at a third and two thirds of the depth.
+        cells: in the stack.
+        nodes: of a cell.
+        operators: published names of the candidates.
+    """
+    width, reduced, stack = channels, False, list[Any]()
+    for i in range(cells):
+        kind = "reduce" if i in (cells // 3, 2 * cells // 3) else "normal"
+        width = 2 * width if kind == "reduce" else width
+        stack.append(searched_cell(kind, width, reduced, nodes, operators))
+        reduced = kind == "reduce"
+    stem = Conv(3 * channels, activation="identity")
+    return Space(CellStack(stem, tuple(stack), Classifier(outputs)))
