@@ -1,5 +1,11 @@
-"""Operators: what networks are made of. Each is a frozen dataclass; any of its fields may hold a choice."""
+"""Operators: what networks are made of. Each is a frozen dataclass; any of its fields may hold a choice.
 
+Classes of files that are not listed here are found by their names in the registry.
+"""
+
+from typing import Any
+
+from archwright import registry
 from archwright.operators.activation import Activation
 from archwright.operators.attention import Attention
 from archwright.operators.base import Composite, Counts, Layer, Leaf, Operator, Run, Shape
@@ -76,3 +82,11 @@ __all__ = [
     "Zero",
     "call",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if not name.startswith("_"):
+        for entry in registry.names("operators"):
+            if getattr(registry.get("operators", entry), "__name__", None) == name:
+                return registry.get("operators", entry)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -82,7 +82,10 @@ def _decode_tagged(tag: str, data: dict[str, Any], allow: Collection[str]) -> An
         cls = find_class(data[tag], allow)
         if not dataclasses.is_dataclass(cls):
             raise SpaceError(f"{data[tag]!r} is not a dataclass, so it cannot stand in a space")
-        return cls(**{k: decode_tree(v, allow) for k, v in data.items() if k != tag})
+        made = cls(**{k: decode_tree(v, allow) for k, v in data.items() if k != tag})
+        for name in getattr(cls, "imports", ()):  # fields that name code which building the network would run
+            _check_target(getattr(made, name), allow)
+        return made
     if tag == "$oneof":
         options = tuple(decode_tree(o, allow) for o in data[tag])
         return Choice(options, bool(data["ordered"]), data.get("name"))
@@ -126,6 +129,16 @@ def find_class(name: str, allow: Collection[str]) -> type:
     if not isinstance(found, type) or type_name(found) != name:
         raise SpaceError(f"{name!r} is not a class that is defined there")
     return found
+
+
+def _check_target(target: Any, allow: Collection[str]) -> None:
+    for name in target.options if isinstance(target, Choice) else (target,):
+        module = name.partition(":")[0] if isinstance(name, str) else ""
+        if not _allowed(module, name, allow):
+            raise SpaceError(
+                f"the text names the code {name!r}, which its networks would run; if you trust it, allow it: "
+                f"from_json(text, allow=[{name!r}])"
+            )
 
 
 def _allowed(module: str, name: str, allow: Collection[str]) -> bool:

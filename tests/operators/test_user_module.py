@@ -122,3 +122,11 @@ def test_choices_among_arguments_are_decisions_of_the_space():
     for architecture in space.enumerate():
         assert torch.equal(supernet(x, architecture), supernet.extract(architecture).eval()(x))
         assert build(architecture, (3, 8, 8))(x).shape == (2, 3)
+
+
+@pytest.mark.parametrize("target", ["os:system", oneof("torch.nn:Identity", "os:system")])
+def test_reading_a_tree_refuses_targets_that_are_not_allowed(target):
+    text = Space(Sequential((Call(target, {"command": "true"}),))).to_json()
+    with pytest.raises(SpaceError, match=r"allow=\['os:system'\]"):
+        Space.from_json(text, allow=["torch"])
+    assert Space.from_json(text, allow=["torch", "os:system"]).size() >= 1
