@@ -84,9 +84,20 @@ def _torch(net: nn.Module, inputs: Sequence[Tensor], *, compiled: bool) -> Runne
 
 
 def _onnxruntime(net: nn.Module, inputs: Sequence[Tensor], threads: int) -> Runner:
-    import onnxruntime
-
     from archwright.nets.onnx_probe import onnx_bytes
+
+    return session_of(onnx_bytes(net.to("cpu"), [v.cpu() for v in inputs]), inputs, threads)
+
+
+def session_of(model: bytes, inputs: Sequence[Tensor], threads: int) -> Runner:
+    """A function that runs an ONNX model once in ONNX Runtime on the CPU.
+
+    Args:
+        model: with inputs named `input_0`, `input_1`, ...
+        inputs: with the batch axis.
+        threads: of the session.
+    """
+    import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -95,12 +106,10 @@ def _onnxruntime(net: nn.Module, inputs: Sequence[Tensor], threads: int) -> Runn
     # Spinning workers answer fastest; stopping them between runs keeps one session from disturbing the next.
     options.add_session_config_entry("session.intra_op.allow_spinning", "1")
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    device_free = net.to("cpu")
-    model = onnx_bytes(device_free, [v.cpu() for v in inputs])
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     known = {i.name for i in session.get_inputs()}  # an input without effect is not in the graph
     feeds = {f"input_{i}": v.cpu().numpy() for i, v in enumerate(inputs) if f"input_{i}" in known}
     return lambda: session.run(None, feeds)
 
 
-__all__ = ["BACKENDS", "Backend", "Runner", "check_backend", "fixed_threads", "runner"]
+__all__ = ["BACKENDS", "Backend", "Runner", "check_backend", "fixed_threads", "runner", "session_of"]

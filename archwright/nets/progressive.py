@@ -25,7 +25,7 @@ from archwright.nets.train import Loop, OnEpoch, Step, TrainResult
 from archwright.nets.train_supernet import Draws
 from archwright.space import Decision, Space
 from archwright.tasks.base import Task
-from archwright.tasks.split import Inputs, call
+from archwright.tasks.split import Inputs, Split, call
 
 ROLES = {"kernel": r"kernel", "depth": r"depth|times|layers|blocks"}
 
@@ -94,6 +94,7 @@ def shrink_progressively(
     state: TrainState | None = None,
     on_epoch: OnEpoch | None = None,
     device: torch.device | str | None = None,
+    split: Split | None = None,
 ) -> TrainResult:
     """Train a supernet phase by phase, in place; after the first the largest network's copy is the teacher.
 
@@ -107,6 +108,7 @@ def shrink_progressively(
         state: an earlier call's state to go on from.
         on_epoch: as in `train`; True stops after this epoch.
         device: where to train; the supernet's own when None.
+        split: training data other than the task's own.
 
     Raises:
         ConfigurationError: if there is no phase.
@@ -128,7 +130,7 @@ def shrink_progressively(
             teacher = copy.deepcopy(supernet.extract(supernet.space.largest()))
         notes = {"phase": number, "earlier": history}
         resumed = state if number == first else None
-        loop = Loop(supernet, task, own, seed=seed * 101 + number, device=device, state=resumed)
+        loop = Loop(supernet, task, own, seed=seed * 101 + number, device=device, state=resumed, split=split)
         add = _adder(notes, teacher)
         stop = _Stop(on_epoch, add, phase.name)
         step = _step(supernet, task, own, phase, teacher)
