@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archwright.job.config import RunConfig
-from archwright.search.executor import Executor, InProcess, ProcessPool
+from archwright.search.executor import Executor, InProcess
 
 
 def executor_for(config: RunConfig) -> Executor:
@@ -17,5 +17,7 @@ def executor_for(config: RunConfig) -> Executor:
 
         return Ray(config.workers)
     if config.executor == "processes" or (config.executor == "auto" and config.workers > 1):
+        from archwright.search.processes import ProcessPool
+
         return ProcessPool(config.workers)
     return InProcess()

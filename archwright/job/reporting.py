@@ -110,12 +110,10 @@ def _calibrations(setup: Any, finalists: list[dict[str, Any]]) -> tuple[Calibrat
         pairs += [(p, m, "unseen network") for p, m in zip(table.predicted_ms, table.measured_ms, strict=True)]
     if pairs:
         predicted, measured, labels = zip(*pairs, strict=True)
+        aside = "" if table is None else ", and networks kept aside when the table was made"
         found.append(
-            Calibration(
-                "latency_ms", predicted, measured, labels,
-                "Finalists as measured after the search" + (", and networks kept aside when the table was made." if table is not None else "."),
-            )
-        )  # fmt: skip
+            Calibration("latency_ms", predicted, measured, labels, f"Finalists, measured after the search{aside}.")
+        )
     return tuple(found)
 
 
