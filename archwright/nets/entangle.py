@@ -5,8 +5,8 @@ times a mask, W_mix = W * sum_j a_j mask_j, and one call serves every choice (Ta
 section 3; AutoFormer, Chen et al., 2021, for the sharing itself). For linear operators this equals the weighted sum of
 the choices' outputs; beyond them it is the method's own relaxation.
 
-Dimensions over which a tensor sums incoming channels are not masked: those channels arrive already weighted. Layer norms
-are computed on the active channels of every setting (statistics of zero padding would be wrong).
+Dimensions over which a tensor sums incoming channels are not masked: those channels arrive already weighted. Layer
+norms are computed on the active channels of every setting (statistics of zero padding would be wrong).
 """
 
 from __future__ import annotations
@@ -141,7 +141,8 @@ class ActiveNorm(nn.Module):
 
     def __init__(self, norm: nn.Module, axis: int) -> None:
         super().__init__()
-        self.weight, self.bias = norm.weight, getattr(norm, "bias", None)
+        self.weight: Any = norm.weight
+        self.bias: Any = getattr(norm, "bias", None)
         self.eps = getattr(norm, "eps", None) or (1e-5 if not _is_rms(norm) else torch.finfo(torch.float32).eps)
         self.centred, self.axis = not _is_rms(norm), axis
         self.share: Tensor | None = None  # (settings,)
@@ -214,7 +215,7 @@ class Entangled:
 
     def _note(self, name: str, dimensions: int, indicators: dict[int, np.ndarray]) -> None:
         groups = list(_grouped(self.settings, self.allowed, indicators))
-        owner_name, _, kind = name.rpartition(".")
+        owner_name, _, _ = name.rpartition(".")
         owner = self.module.get_submodule(owner_name)
         if isinstance(owner, nn.GroupNorm):
             raise SpaceError("a group norm over channels that are a decision cannot be mixed; use batch or layer norm")

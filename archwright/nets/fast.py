@@ -87,13 +87,13 @@ class _Depthwise(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, padding: int, dilation: int) -> Tensor:
         ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight)
-        ctx.setting = padding, dilation, x.shape
+        ctx.setting = padding, dilation
         return F.conv2d(x, weight, None, 1, padding, dilation, weight.shape[0])
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:  # type: ignore[override]
         x, weight = ctx.saved_tensors
-        padding, dilation, shape = ctx.setting
+        padding, dilation = ctx.setting
         to_x = to_weight = None
         if ctx.needs_input_grad[0]:
             around = dilation * (weight.shape[-1] - 1) - padding

@@ -28,8 +28,8 @@ class Weights:
     Attributes:
         values: decision path -> (options,) weights.
         active: decision path -> the options that are run; all of them where a path is missing.
-        probed: decision path -> options that are not run in the forward pass, but run again in the backward pass to give
-            their weight a gradient (ProxylessNAS).
+        probed: decision path -> options that are run in the backward pass alone, to give their weight a gradient
+            (ProxylessNAS).
     """
 
     values: Mapping[str, Tensor]

@@ -48,7 +48,7 @@ from archwright.nets.rewrite import optimise
 from archwright.operators.base import Composite, Leaf, Shape
 from archwright.operators.grids import Grid, GridWalker
 from archwright.operators.join import Add, ConcatJoin
-from archwright.operators.walk import ChoiceNode, Held, RepeatNode, resolve_fields, variants
+from archwright.operators.walk import ChoiceNode, Held, RepeatNode, Walker, resolve_fields, variants
 from archwright.operators.zero import Zero
 
 if TYPE_CHECKING:
@@ -81,11 +81,12 @@ class Value:
     hull: Shape
 
 
-class Recorder(GridWalker):
+class Recorder(Walker):
     """Writes down the flow of a supernet's mixture."""
 
     def __init__(self, supernet: Supernet, mixing: Mixing) -> None:
-        super().__init__({d.index: len(d.options) for d in supernet.space.decisions})
+        super().__init__()
+        self.grids = GridWalker({d.index: len(d.options) for d in supernet.space.decisions})
         self.supernet, self.mixing = supernet, mixing
         self.paths = {d.index: d.path for d in supernet.space.decisions}
         self.nodes: list[Node] = []
@@ -96,7 +97,7 @@ class Recorder(GridWalker):
     def input(self, shape: Shape) -> Value:
         """An input of the network."""
         self.count += 1
-        return Value(self.count - 1, Grid((), np.array(self.number(shape))), shape)
+        return Value(self.count - 1, Grid((), np.array(self.grids.number(shape))), shape)
 
     def add(self, node: Node) -> int:
         """Append a node whose output is the next value."""
@@ -106,7 +107,7 @@ class Recorder(GridWalker):
 
     def hull(self, grid: Grid) -> Shape:
         """The largest shape on a grid."""
-        return meet([self.shapes[i] for i in np.unique(grid.ids).tolist() if i >= 0], "a mixture")
+        return meet([self.grids.shapes[i] for i in np.unique(grid.ids).tolist() if i >= 0], "a mixture")
 
     def padded(self, value: int, have: Shape, want: Shape) -> int:
         """A value padded with zeros at the end of every axis."""
@@ -143,7 +144,7 @@ class Recorder(GridWalker):
 
     def _sum(self, decision: int, results: Sequence[Value]) -> Value:
         masks = np.eye(len(results), dtype=bool)
-        grid = self._pick(decision, [(m, r.grid) for m, r in zip(masks, results, strict=True)])
+        grid = self.grids.pick(decision, [(m, r.grid) for m, r in zip(masks, results, strict=True)])
         hull = self.hull(grid)
         path = self.paths[decision]
         terms = [((Pick(path, k),), r.number, r.hull) for k, r in enumerate(results)]
@@ -154,11 +155,11 @@ class Recorder(GridWalker):
         (value,) = values
         times = np.array(node.times)
         ends: list[tuple[int, Value]] = [(0, value)] if 0 in node.times else []
-        for i, copy in enumerate(node.copies):
-            value = self.run(copy, value)
+        for i, body in enumerate(node.copies):
+            value = self.run(body, value)
             if i + 1 in node.times:
                 ends.append((i + 1, value))
-        grid = self._pick(node.decision, [(times == t, v.grid) for t, v in ends])
+        grid = self.grids.pick(node.decision, [(times == t, v.grid) for t, v in ends])
         hull, path = self.hull(grid), self.paths[node.decision]
         terms = [((Total(path, tuple(np.flatnonzero(times == t).tolist())),), v.number, v.hull) for t, v in ends]
         return Value(self.total(terms, hull), grid, hull)
@@ -177,8 +178,8 @@ class Recorder(GridWalker):
 
     def leaf(self, leaf: Leaf, values: tuple[Value, ...]) -> Value:
         """Call the leaf's module, once for each variant that has weights of its own."""
-        grid = super().leaf(leaf, tuple(v.grid for v in values))
-        rows, hull = self.sites.pop(), self.hull(grid)
+        grid = self.grids.leaf(leaf, tuple(v.grid for v in values))
+        rows, hull = self.grids.sites.pop(), self.hull(grid)
         if isinstance(leaf, Zero):
             return Value(self.add(ZeroNode((values[0].number,), self.count, hull)), grid, hull)
         if isinstance(leaf, Add) and len({v.hull for v in values}) == 1:
@@ -196,7 +197,7 @@ class Recorder(GridWalker):
     ) -> list[Term]:
         """Terms of one variant: (factors, value, shape)."""
         found = np.unique(rows.ids).tolist()
-        first = self.table[found[0]][0]
+        first = self.grids.table[found[0]][0]
         if leaf.site:
             site, module, large_leaf = self.supernet._large(placed(first, leaf.site))
             shapes = site.shapes
@@ -207,7 +208,7 @@ class Recorder(GridWalker):
             if any(True for _ in module.parameters()):
                 raise SpaceError(f"{leaf!r} has weights but no site; let its composite place it with `inner`")
         inputs = tuple(self.padded(v.number, v.hull, s) for v, s in zip(values, shapes, strict=True))
-        if len(found) == 1 and self.table[found[0]][:2] == (large_leaf, shapes):
+        if len(found) == 1 and self.grids.table[found[0]][:2] == (large_leaf, shapes):
             return [((), self.add(ModuleNode(inputs, self.count, module)), large_leaf.output(*shapes))]
         if isinstance(leaf, ConcatJoin):
             raise SpaceError("an elastic value enters a concatenation, which has no fixed place for what follows it")
@@ -216,11 +217,11 @@ class Recorder(GridWalker):
         return self._separately(leaf.site, shapes, rows, inputs, elastic)
 
     def _largest(self, rows: Sequence[int]) -> Leaf:
-        return max((self.table[r] for r in rows), key=lambda row: row[2])[0]
+        return max((self.grids.table[r] for r in rows), key=lambda row: row[2])[0]
 
     def _settings(self, rows: Grid) -> Settings:
         paths = tuple(self.paths[d] for d in rows.decisions)
-        table = [(leaf, shapes) for leaf, shapes, _ in self.table]
+        table = [(leaf, shapes) for leaf, shapes, _ in self.grids.table]
         return Settings(paths, rows.ids.shape, rows.ids.reshape(-1), table)
 
     def _entangled(
@@ -242,7 +243,7 @@ class Recorder(GridWalker):
 
     def _cleared(self, value: int, rows: Grid, hull: Shape) -> int:
         """A value whose channels that no setting of positive weight has are set to zero."""
-        outputs = [self.table[r][2] for r in rows.ids.reshape(-1).tolist()]
+        outputs = [self.grids.table[r][2] for r in rows.ids.reshape(-1).tolist()]
         axes = [i for i, size in enumerate(hull) if any(o[i] != size for o in outputs)]
         if not axes:
             return value
@@ -274,7 +275,7 @@ class Recorder(GridWalker):
                 axis = grid.decisions.index(d)
                 rest = tuple(x for x in grid.decisions if x != d)
                 grid = Grid(rest, grid.ids.take(self._widest(grid, axis), axis=axis))
-        found = [self.table[r][:2] for r in np.unique(grid.ids).tolist()]
+        found = [self.grids.table[r][:2] for r in np.unique(grid.ids).tolist()]
         joined = any(inside(one, own) != inside(one, shapes) for one, own in found)
         return self._each(site, shapes, grid, inputs, np.ones(grid.ids.shape, dtype=bool), joined=joined)
 
@@ -291,7 +292,7 @@ class Recorder(GridWalker):
         """One call for every allowed setting; `joined`: on the channels that this setting has, not on the largest."""
         terms: list[Term] = []
         for index in np.argwhere(allowed).tolist():
-            resolved, own, _ = self.table[int(grid.ids[tuple(index)])]
+            resolved, own, _ = self.grids.table[int(grid.ids[tuple(index)])]
             own = own if joined else shapes
             output = resolved.output(*own)
             small = tuple(self.narrowed(n, s, o) for n, s, o in zip(inputs, shapes, own, strict=True))
@@ -302,7 +303,7 @@ class Recorder(GridWalker):
 
     def _widest(self, grid: Grid, axis: int) -> int:
         sizes = [
-            max(self.table[r][1] for r in grid.ids.take(k, axis=axis).reshape(-1).tolist())
+            max(self.grids.table[r][1] for r in grid.ids.take(k, axis=axis).reshape(-1).tolist())
             for k in range(grid.ids.shape[axis])
         ]
         return sizes.index(max(sizes))
@@ -311,7 +312,7 @@ class Recorder(GridWalker):
         """Whether a decision before a leaf changes more of it than the channels it takes in."""
         axis = grid.decisions.index(decision)
         lines = np.moveaxis(grid.ids, axis, 0).reshape(grid.ids.shape[axis], -1)
-        return any(len({inside(*self.table[r][:2]) for r in column}) > 1 for column in lines.T.tolist())
+        return any(len({inside(*self.grids.table[r][:2]) for r in column}) > 1 for column in lines.T.tolist())
 
 
 def inside(leaf: Leaf, shapes: tuple[Shape, ...]) -> Any:

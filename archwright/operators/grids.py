@@ -105,7 +105,7 @@ class GridWalker(Walker):
         row = self._rows[resolved, shapes]
         return row, self.number(self.table[row][2])
 
-    def _pick(self, decision: int, chosen: Sequence[tuple[np.ndarray, Grid]]) -> Grid:
+    def pick(self, decision: int, chosen: Sequence[tuple[np.ndarray, Grid]]) -> Grid:
         """Join grids: each holds where its mask over the decision's options is True."""
         decisions, sizes = self._axes([g for _, g in chosen], [decision])
         ids = np.full(sizes, -1, dtype=np.int64)
@@ -122,7 +122,7 @@ class GridWalker(Walker):
         for mask, option in zip(masks, node.options, strict=True):
             with self.where(node.decision, mask):
                 chosen.append((mask, self.run(option, *values)))
-        return self._pick(node.decision, chosen)
+        return self.pick(node.decision, chosen)
 
     def repeat(self, node: RepeatNode, values: tuple[Grid, ...]) -> Grid:
         """Each copy where the chain is that long."""
@@ -133,7 +133,7 @@ class GridWalker(Walker):
             with self.where(node.decision, times > i):
                 value = self.run(copy, value)
             chosen.append((times == i + 1, value))
-        return self._pick(node.decision, [(m, g) for m, g in chosen if m.any()])
+        return self.pick(node.decision, [(m, g) for m, g in chosen if m.any()])
 
     def decide(self, part: Composite, held: Held, values: tuple[Grid, ...]) -> Grid:
         """Every wiring on its share of the settings, one decision after the other."""
@@ -146,7 +146,7 @@ class GridWalker(Walker):
             resolved: Any = resolve_fields(part, Held({decision: node}, held.by_field), {decision: k})
             with self.where(decision, mask):
                 chosen.append((mask, self.decide(resolved, Held(rest, held.by_field), values)))
-        return self._pick(decision, chosen)
+        return self.pick(decision, chosen)
 
 
 __all__ = ["Grid", "GridWalker"]
