@@ -82,13 +82,27 @@ def find_decision(decisions: Sequence[Decision], key: str | int) -> Decision:
     Raises:
         SpaceError: if there is none, with the closest name.
     """
-    if isinstance(key, int) and 0 <= key < len(decisions):
-        return decisions[key]
-    for decision in decisions:
-        if key in (decision.name, decision.path):
-            return decision
-    known = {d.path for d in decisions} | {d.name for d in decisions if d.name}
-    raise SpaceError(f"the space has no decision {key!r}; {nearest(str(key), known)}")
+    return lookup(decisions_by_key(decisions), key)
+
+
+def decisions_by_key(decisions: Sequence[Decision]) -> dict[str | int, Decision]:
+    """Index, path and name -> decision; a name wins over a path."""
+    table: dict[str | int, Decision] = {d.index: d for d in decisions}
+    table.update({d.path: d for d in decisions})
+    table.update({d.name: d for d in decisions if d.name})
+    return table
+
+
+def lookup(table: Mapping[str | int, Decision], key: str | int) -> Decision:
+    """The decision of a name, path or index.
+
+    Raises:
+        SpaceError: if there is none, with the closest name.
+    """
+    if key not in table:
+        known = [k for k in table if isinstance(k, str)]
+        raise SpaceError(f"the space has no decision {key!r}; {nearest(str(key), known)}")
+    return table[key]
 
 
 def tabulate(rule: Constraint, decisions: Sequence[Decision]) -> Table:

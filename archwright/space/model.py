@@ -158,6 +158,18 @@ class Model:
         every = self.closure(range(len(self.decisions)))
         return self.eliminate(every, self.factors(every, self.tables), weighted=True)
 
+    def draw(self, n: int, rng: np.random.Generator, *, uniform: bool) -> dict[int, np.ndarray]:
+        """Values (n,) of the constrained decisions, or of all decisions of equally likely members.
+
+        Floats reach down to 1e-308 only. Where that leaves no weight at all, legal codes are numbered exactly and drawn
+        with equal chances.
+        """
+        sampler = self.uniform_sampler if uniform else self.sampler
+        if sampler.total:
+            return sampler.sample(n, rng)
+        counter = self.counter if uniform else self.constrained_counter
+        return counter.members(random_ranks(counter.total, n, rng))
+
     def completion(self, fixed: Mapping[int, Sequence[int]]) -> dict[int, int] | None:
         """Legal codes of the constrained decisions that agree with some given ones; None if there are none.
 
@@ -214,3 +226,11 @@ class Model:
             if not self.eliminate(variables, self.factors(variables, [*rest, tables[-1]]), weighted=False).total:
                 kept = rest
         return kept
+
+
+def random_ranks(total: int, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Integers (n,) in 0 .. total - 1 with equal chances, Python integers if total needs them."""
+    if total < 2**62:
+        return rng.integers(total, size=n)
+    width = total.bit_length() // 8 + 9  # 64 bits more than needed: the bias is below 1e-19
+    return np.array([int.from_bytes(rng.bytes(width), "little") % total for _ in range(n)], dtype=object)

@@ -144,7 +144,7 @@ def _with_tied_drawn(space: Space, code: np.ndarray, rng: np.random.Generator) -
     """Copies of a code with the constrained decisions drawn anew."""
     columns = np.repeat(np.maximum(code, 0)[:, None], DRAWS, axis=1)
     if space.tables:
-        space.model.write(columns, space.model.sampler.sample(DRAWS, rng))
+        space.model.write(columns, space.model.draw(DRAWS, rng, uniform=False))
     space.activity.mask(columns)
     return np.ascontiguousarray(columns.T)
 

@@ -135,7 +135,7 @@ def _remember(made: _Made, sizes: list[int]) -> _Made:
             return kept[0]
 
         return _Made(made.part, constant, True)
-    if prod(sizes[d] + 1 for d in inside) > REMEMBER:
+    if len(inside) > 12 or prod(sizes[d] + 1 for d in inside) > REMEMBER:  # 12: 2**12 = 4096
         return made
     known: dict[Any, Any] = {}
     key_of = itemgetter(*inside)

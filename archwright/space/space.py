@@ -17,7 +17,7 @@ from archwright.space import encoding, legality, variation
 from archwright.space.architecture import Architecture, Architectures
 from archwright.space.canonical import canonical_text, digest_of
 from archwright.space.compile import Activity, Decision, compile_tree
-from archwright.space.constraints import Constraint, Predicate, Table, allow_only, find_decision, read_rules
+from archwright.space.constraints import Constraint, Predicate, Table, allow_only, decisions_by_key, lookup, read_rules
 from archwright.space.model import Model
 from archwright.space.resolve import Resolver, TextMaker, TreeMaker, resolver
 
@@ -57,7 +57,11 @@ class Space:
         Raises:
             SpaceError: if there is none.
         """
-        return find_decision(self.decisions, key)
+        return lookup(self._by_key, key)
+
+    @cached_property
+    def _by_key(self) -> dict[str | int, Decision]:
+        return decisions_by_key(self.decisions)
 
     def option_value(self, decision: str | int | Decision, code: int) -> Any:
         """The option that a code of a decision stands for; None where it is inactive.

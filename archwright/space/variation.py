@@ -49,10 +49,10 @@ def sample(space: Space, n: int, rng: np.random.Generator, *, uniform: bool = Fa
 def draw(space: Space, n: int, rng: np.random.Generator, *, uniform: bool = False) -> np.ndarray:
     """Codes (n, D) that keep to the tabulated constraints."""
     if uniform:
-        return of_values(space, space.model.uniform_sampler.sample(n, rng), n)
+        return of_values(space, space.model.draw(n, rng, uniform=True), n)
     columns = _free_codes(space, rng.random((len(space.decisions), n)))
     if space.tables:
-        space.model.write(columns, space.model.sampler.sample(n, rng))
+        space.model.write(columns, space.model.draw(n, rng, uniform=False))
     space.activity.mask(columns)
     return np.ascontiguousarray(columns.T)
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import itertools
 import math
 import pickle
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar
@@ -386,3 +388,22 @@ def test_a_chain_of_constraints_over_many_decisions_is_counted_and_sampled_exact
     assert (np.diff(codes, axis=1) >= 0).all()
     assert (np.diff(space.crossover(space.sample(100, rng), space.sample(100, rng), rng).codes) >= 0).all()
     assert space.smallest().code.max() == 0 and space.largest().code.min() == 7
+
+
+@pytest.mark.parametrize("uniform", [False, True])
+def test_members_too_rare_for_floats_are_still_drawn(rng, uniform):
+    huge = tuple(oneof(1, 2, 3, name=f"x{i}") for i in range(700))  # 3**700 is more than 1e308
+    rules = [constraint(lambda c: c is None, "c"), *(constraint(lambda x: x < 9, f"x{i}") for i in range(700))]
+    space = Space((oneof(None, huge, name="c"), oneof(1, 2, name="k")), rules)
+    assert space.size() == 2
+    sample = space.sample(50, rng, uniform=uniform)
+    assert space.is_member(sample.codes).all() and len(sample.unique()) == 2
+    full = Space((oneof(None, huge, name="c"), oneof(1, 2, name="k")), rules[1:])
+    assert full.size() == 2 * (1 + 3**700)
+    assert full.is_member(full.sample(50, rng, uniform=uniform).codes).all()
+
+
+def test_importing_spaces_imports_neither_torch_nor_operators():
+    script = "import archwright.space, sys; print([m for m in ('torch', 'archwright.operators') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
