@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from archwright import registry
+from archwright.search.trial import Candidate
+from archwright.space import Architectures
+from archwright.testing import strategies as contract
+
+
+@pytest.mark.parametrize("law", contract.LAWS, ids=lambda law: law.__name__)
+@pytest.mark.parametrize("name", registry.names("strategies"))
+def test_strategy_keeps_its_contract(name, law):
+    reason = contract.excuse(name)
+    if reason:
+        pytest.skip(reason)
+    law(name)
+
+
+class Forgetful:
+    """Draws from a generator of its own that no replay restores, and proposes codes that break every rule."""
+
+    shared = np.random.default_rng(0)
+
+    def __init__(self, problem, *, seed=0):
+        self.space = problem.space
+
+    def ask(self, n):
+        codes = (self.shared.random((n, len(self.space.sizes))) * self.space.sizes).astype(np.int16)
+        return [Candidate(a) for a in Architectures(self.space, codes)]
+
+    def tell(self, trials):
+        pass
+
+
+@pytest.mark.parametrize("law", [contract.resumes_where_it_stopped, contract.stays_inside_where])
+def test_contract_catches_a_strategy_that_breaks_it(law, monkeypatch):
+    monkeypatch.setitem(registry._objects, ("strategies", "forgetful"), Forgetful)
+    with pytest.raises(AssertionError, match="forgetful"):
+        law("forgetful")
