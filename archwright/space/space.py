@@ -222,7 +222,7 @@ class Space:
         return variation.extreme(self, last=False)
 
     def largest(self) -> Architecture:
-        """Last option of every ordered decision and first of the others, as far as the constraints allow."""
+        """Last option of every decision, as far as the constraints allow."""
         return variation.extreme(self, last=True)
 
     def nearest(self, codes: np.ndarray) -> Architectures:

@@ -151,7 +151,7 @@ def neighbours(space: Space, architecture: Architecture) -> Architectures:
 
 def extreme(space: Space, *, last: bool) -> Architecture:
     """The smallest or the largest member; see `Space.smallest` and `Space.largest`."""
-    wanted = [d.size - 1 if last and d.ordered else 0 for d in space.decisions]
+    wanted = [d.size - 1 if last else 0 for d in space.decisions]
     return nearest(space, np.array([wanted], dtype=np.int64))[0]
 
 
