@@ -103,7 +103,7 @@ class FFN(Leaf):
     @classmethod
     def examples(cls) -> Sequence[Example]:
         """By size and by ratio, tokens and features."""
-        return [(cls(hidden=16), ((5, 8),)), (cls(ratio=2.0, activation="relu", dropout=0.1), ((8,),))]
+        return [(cls(hidden=16), ((5, 8),)), (cls(ratio=3.0, activation="relu", dropout=0.1), ((8,),))]
 
 
 @register("operators", "glu_ffn", labels={"family": "ffn"})
@@ -169,4 +169,4 @@ class GLUFFN(Leaf):
     @classmethod
     def examples(cls) -> Sequence[Example]:
         """By size and by ratio."""
-        return [(cls(hidden=16), ((5, 8),)), (cls(ratio=2.0, activation="gelu", bias=True), ((8,),))]
+        return [(cls(hidden=16), ((5, 8),)), (cls(ratio=3.0, activation="gelu", bias=True), ((8,),))]
