@@ -359,8 +359,8 @@ def test_spaces_and_architectures_survive_pickling(rng):
 def test_differences_are_named_by_their_place(ofa):
     space = Space(Net(repeat(MBConv(oneof(3, 5)), between(1, 2)), oneof(Pool.MAX, Pool.MEAN)))
     a, b = space.smallest(), space.largest()
-    assert a.diff(b) == [("parts.0.kernel", 3, 5), ("parts.1", ABSENT, MBConv(5))]
-    assert str(a) == "Net(parts=(MBConv()))" and str(b) == "Net(parts=(2 x MBConv(kernel=5)))"
+    assert a.diff(b) == [("parts.0.kernel", 3, 5), ("parts.1", ABSENT, MBConv(5)), ("pool", Pool.MAX, Pool.MEAN)]
+    assert str(a) == "Net(parts=(MBConv()))" and str(b) == "Net(parts=(2 x MBConv(kernel=5)), pool=MEAN)"
     assert a.options() == {"parts.times": 1, "parts#0.kernel": 3, "pool": Pool.MAX}
 
 
