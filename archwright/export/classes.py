@@ -81,14 +81,15 @@ class ClassPrinter:
                 f"{user} uses the module {module.__name__!r}; exported source may import only torch and the standard "
                 f"library, so define what {user} needs as classes and functions beside it"
             )
-        if module is nn:
+        if module is nn and name == "nn":
             return  # imported anyway
         self.imports.add(f"import {module.__name__}" + (f" as {name}" if module.__name__ != name else ""))
 
     def _definition(self, name: str, thing: Any, user: str) -> None:
         if _is_external(thing.__module__):
-            home = sys.modules.get(thing.__module__)
-            if home is None or getattr(home, thing.__name__, None) is not thing:
+            home: Any = sys.modules.get(thing.__module__)
+            importable = home is not None and getattr(home, thing.__name__, None) is thing
+            if not importable:
                 raise ExportError(f"{user} uses {name!r}, which {thing.__module__} does not hold under that name")
             alias = f" as {name}" if thing.__name__ != name else ""
             self.imports.add(f"from {thing.__module__} import {thing.__name__}{alias}")

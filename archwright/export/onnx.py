@@ -78,7 +78,8 @@ def export_onnx(
     except OSError as error:
         raise ExportError(f"cannot write {path}: {error}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
     return OnnxReport(path, exporter, opset, names, results, size, worst.absolute, worst.relative, checks, note)
 
 

@@ -25,6 +25,7 @@ COLOURS = {
     "embedding": ("#e3e0f3", "#7567b0"),
     "pool": ("#dcefe2", "#4f9a68"),
     "gate": ("#f5e3ea", "#b06a86"),
+    "tokens": ("#e3e0f3", "#7567b0"),
     "norm": ("#f2eed8", "#a8964a"),
     "activation": ("#f2eed8", "#a8964a"),
     "join": ("#ececec", "#7d7d7d"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.resources
 import json
 import math
@@ -36,7 +37,8 @@ def report(data: ReportData, path: str | Path) -> Path:
         partial.write_text(page(data), encoding="utf-8")
         os.replace(partial, path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
         raise ExportError(f"cannot write the report {path}: {error}") from error
     return path
 

@@ -187,7 +187,7 @@ def anytime(curves: Sequence[Curve], metric: str) -> Figure:
             for s, t, v in zip(seconds, trials, values, strict=True)
         ]
         traces.append(
-            {"type": "scatter", "mode": "lines", "name": curve.name, "x": seconds, "y": values, "text": text,
+            {"type": "scatter", "mode": "lines", "name": _safe(curve.name), "x": seconds, "y": values, "text": text,
              "hovertemplate": "%{text}<extra></extra>",
              "line": {"color": colour, "width": 1.8 if i else 2.4, "shape": "hv", "dash": "dot" if i else "solid"}}
         )  # fmt: skip

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from export_networks import cell_space, sample, space, trained
 
 from archwright.errors import ExportError
 from archwright.export import swap
 from archwright.export.bundle import export_best, load_best
 from archwright.export.swap import exchange, recover, replaced
-from export_networks import cell_space, sample, space, trained
 
 
 class Rows:

@@ -1,13 +1,13 @@
 import keyword
 
 import pytest
+from export_networks import cell_space, sample, space
 
 from archwright.export.naming import places
 from archwright.nets.build import build, program_of
 from archwright.operators.conv import Conv
 from archwright.operators.head import Classifier
 from archwright.operators.sequential import Sequential
-from export_networks import cell_space, sample, space
 
 
 def test_blocks_of_a_repeat_are_named_by_stage_and_block():

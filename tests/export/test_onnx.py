@@ -10,10 +10,11 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
+from export_networks import cell_space, sample, space, trained  # noqa: E402
+
 from archwright.errors import ExportError  # noqa: E402
 from archwright.export import onnx as exporter  # noqa: E402
 from archwright.export.onnx import export_onnx, onnx_session  # noqa: E402
-from export_networks import cell_space, sample, space, trained  # noqa: E402
 
 
 def test_onnx_agrees_at_every_batch_size_and_holds_its_metadata(tmp_path, capfd, caplog):
@@ -82,5 +83,5 @@ class Shy(nn.Module):
 
 
 def test_what_neither_exporter_can_follow_is_one_clear_error(tmp_path):
-    with pytest.raises(ExportError, match="cannot be written as ONNX; dynamo: .*; TorchScript: "):
+    with pytest.raises(ExportError, match=r"cannot be written as ONNX; dynamo: .*; TorchScript: "):
         export_onnx(Shy(), tmp_path / "model.onnx", input_shapes=[(3,)])

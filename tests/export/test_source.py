@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from export_networks import cell_space, operator_examples, sample, space, trained
 from torch import nn
 
 from archwright.errors import ExportError
@@ -15,7 +16,6 @@ from archwright.nets.build import build
 from archwright.operators.base import Layer, Leaf, Shape
 from archwright.operators.head import Classifier
 from archwright.operators.sequential import Sequential
-from export_networks import cell_space, operator_examples, sample, space, trained
 
 STEEPNESS = (1.5, 2.0)
 
@@ -70,7 +70,9 @@ def run_source(text, net, inputs):
         return model.eval()(*inputs)
 
 
-@pytest.mark.parametrize(("name", "operator", "shapes"), operator_examples(), ids=lambda v: v if isinstance(v, str) else "")
+@pytest.mark.parametrize(
+    ("name", "operator", "shapes"), operator_examples(), ids=lambda v: v if isinstance(v, str) else ""
+)
 def test_source_of_every_registered_operator_computes_the_same(name, operator, shapes):
     net = build(operator, *shapes, seed=0).eval()
     inputs = trial_inputs(shapes, None, 3)[0][1]
@@ -103,7 +105,9 @@ def test_every_line_of_forward_says_the_traced_shape():
     net = trained(sample(cell_space(), 4), (3, 8, 8))
     shapes = []
     for layer in net.layers.values():
-        layer.register_forward_hook(lambda m, i, y: shapes.append(tuple(y.shape[1:])) if not isinstance(m, nn.Identity) else None)
+        layer.register_forward_hook(
+            lambda m, i, y: shapes.append(tuple(y.shape[1:])) if not isinstance(m, nn.Identity) else None
+        )
     net(torch.randn(1, 3, 8, 8))
     forward = source_of(net).split("def forward(self, x: torch.Tensor)")[-1].split("return x")[0]
     said = [eval(line.split("# ")[1]) for line in forward.split("\n") if "= self." in line]
@@ -130,7 +134,9 @@ def test_an_argument_that_is_no_literal_is_refused():
 
 
 def test_text_of_users_cannot_leave_the_head_comment():
-    notes = Notes(title='x""" + open("/etc/passwd") + """', architecture="back\\slash '''quotes''' \"\"\"", metrics={"a_ms": 1.0})
+    notes = Notes(
+        title='x""" + open("/etc/passwd") + """', architecture="back\\slash '''quotes''' \"\"\"", metrics={"a_ms": 1.0}
+    )
     net = trained(sample(space()), (1, 8, 8))
     scope = {"__name__": "exported"}
     exec(compile(source_of(net, notes), "model.py", "exec"), scope)
@@ -143,7 +149,9 @@ def test_files_run_in_a_clean_interpreter_and_agree_to_the_last_bit(tmp_path):
     save_weights(exported_state(net), tmp_path / "model.safetensors", {})
     real = (torch.rand(5, 1, 8, 8),)
     assert verify_source(tmp_path, net, trial_inputs([(1, 8, 8)], real, 6)).absolute <= 1e-6
-    done = subprocess.run([sys.executable, "-I", str(tmp_path / "model.py")], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-I", str(tmp_path / "model.py")], capture_output=True, text=True, check=True
+    )
     assert "parameters, output (2, 10)" in done.stdout and not done.stderr
 
 

@@ -1,3 +1,4 @@
+import itertools
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -113,8 +114,11 @@ def test_drawing_is_xml_with_each_row_and_totals():
 
 
 def test_equal_blocks_are_drawn_once_and_their_numbers_added():
-    architecture = next(a for a in space().sample(50, np.random.default_rng(0)) if a.tree.parts[-2] and len(
-        [s for s in describe(a, (1, 8, 8)).steps if s.stage == 2]) == 3)
+    architecture = next(
+        a
+        for a in space().sample(50, np.random.default_rng(0))
+        if a.tree.parts[-2] and len([s for s in describe(a, (1, 8, 8)).steps if s.stage == 2]) == 3
+    )
     description = describe(architecture, (1, 8, 8))
     rows = grouped(description.steps)
     assert [row.times for row in rows if row.step.stage == 2] in ([3], [1, 2])
@@ -128,4 +132,4 @@ def test_arcs_that_share_a_lane_never_overlap():
         lanes, count = _lanes(_edges(description, grouped(description.steps)))
         for lane in range(count):
             spans = sorted(edge for edge, own in lanes.items() if own == lane)
-            assert all(b <= c for (_, b), (c, _) in zip(spans, spans[1:], strict=False))
+            assert all(b <= c for (_, b), (c, _) in itertools.pairwise(spans))

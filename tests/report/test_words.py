@@ -30,6 +30,13 @@ def test_labels_name_the_quantity_and_its_unit():
 def test_numbers_are_short():
     assert [number(v) for v in (0, 1, 0.5, 123.456, 99999, 1e7, 0.00012)] == [
         "0", "1", "0.5", "123.5", "99,999", "1e+07", "0.00012"]  # fmt: skip
-    assert [short_number(v) for v in (0, 950, 999.9, 12_345, 4.56e6, 7.89e9)] == ["0", "950", "1k", "12.3k", "4.56M", "7.89G"]
+    assert [short_number(v) for v in (0, 950, 999.9, 12_345, 4.56e6, 7.89e9)] == [
+        "0",
+        "950",
+        "1k",
+        "12.3k",
+        "4.56M",
+        "7.89G",
+    ]
     assert [duration(s) for s in (0.25, 42, 151, 7300)] == ["0.2 s", "42 s", "2 min 31 s", "2 h 1 min"]
     assert big_integer(1234567) == "1,234,567" and big_integer(2**100) == "1.26 × 10³⁰"
