@@ -74,8 +74,8 @@ class FFN(Leaf):
         """`FeedForward`."""
         return lean(
             FeedForward,
-            hidden=self._hidden(inputs),
             features=inputs[0][-1],
+            hidden=self._hidden(inputs),
             activation=activation_class(self, self.activation),
             dropout=self.dropout,
         )
@@ -133,8 +133,8 @@ class GLUFFN(Leaf):
         """`GatedFeedForward`."""
         return lean(
             GatedFeedForward,
-            hidden=self._hidden(inputs),
             features=inputs[0][-1],
+            hidden=self._hidden(inputs),
             activation=activation_class(self, self.activation),
             dropout=self.dropout,
             bias=self.bias,
