@@ -20,6 +20,7 @@ from archwright.space.compile import Activity, Decision, compile_tree
 from archwright.space.constraints import Constraint, Predicate, Table, allow_only, decisions_by_key, lookup, read_rules
 from archwright.space.model import Model
 from archwright.space.resolve import Resolver, TextMaker, TreeMaker, resolver
+from archwright.space.text import decision_lines
 
 ENUMERATE_AT_MOST = 10_000_000  # members held in memory at once
 BATCH = 65_536
@@ -312,6 +313,10 @@ class Space:
 
     def __hash__(self) -> int:
         return hash(self.digest)
+
+    def __str__(self) -> str:
+        rules = [t.message for t in self.tables] + [p.message for p in self.predicates]
+        return decision_lines(self.decisions) + "".join(f"\nwhere {rule}" for rule in rules)
 
     def __repr__(self) -> str:
         rules = len(self.tables) + len(self.predicates)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from enum import Enum
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from archwright.space.canonical import canonical_text, is_record, parts_of
+
+if TYPE_CHECKING:
+    from archwright.space.compile import Decision
 
 
 class _Absent:
@@ -50,6 +54,16 @@ def _times(text: str, n: int) -> str:
 
 def _equal(a: Any, b: Any) -> bool:
     return type(a) is type(b) and a == b
+
+
+def decision_lines(decisions: Sequence[Decision], most: int = 8) -> str:
+    """One line a decision: its name or path, and its options (the first few of many)."""
+    lines = []
+    for d in decisions:
+        shown = [short_text(option) for option in d.options[:most]]
+        rest = f" ... {d.size} options" if d.size > most else ""
+        lines.append(f"{d.label}: {' | '.join(shown)}{rest}")
+    return "\n".join(lines)
 
 
 def differences(a: Any, b: Any, path: str = "") -> list[tuple[str, Any, Any]]:

@@ -114,9 +114,16 @@ def test_text_that_is_no_space_is_refused(data, message):
         Space.from_json(json.dumps(data), allow=["space_trees"])
 
 
-def test_text_that_is_no_json_is_refused():
+@pytest.mark.parametrize("text", ["not json", "", "[" * 100_000])
+def test_text_that_is_no_json_is_refused(text):
     with pytest.raises(SpaceError, match="expected JSON text of a space"):
-        Space.from_json("not json")
+        Space.from_json(text)
+
+
+def test_text_nested_without_end_is_refused():
+    tree = "[" * 900 + "1" + "]" * 900
+    with pytest.raises(SpaceError):
+        Space.from_json(f'{{"archwright": 1, "kind": "space", "tree": {tree}}}')
 
 
 def test_a_changed_architecture_is_noticed():

@@ -13,7 +13,7 @@ from archwright.space import Architecture, Space
 from archwright.space.canonical import canonical_text
 
 slow_to_draw = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
-few = settings(max_examples=100, deadline=None, suppress_health_check=slow_to_draw, derandomize=True)
+few = settings(max_examples=80, deadline=None, suppress_health_check=slow_to_draw, derandomize=True)
 ALLOW = ["space_trees"]
 
 

@@ -14,7 +14,7 @@ import pytest
 from space_trees import Block, MBConv, Net, Pool, ofa_tree, pairwise
 
 from archwright.errors import SpaceError
-from archwright.space import ABSENT, Architecture, Space, between, constraint, oneof, repeat
+from archwright.space import ABSENT, Architecture, Space, between, constraint, oneof, repeat, subset
 
 OFA_SIZE = 3 * (9**2 + 9**3 + 9**4) ** 5
 
@@ -407,3 +407,24 @@ def test_importing_spaces_imports_neither_torch_nor_operators():
     script = "import archwright.space, sys; print([m for m in ('torch', 'archwright.operators') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_published_spaces_have_their_published_sizes():
+    operations = [f"op{i}" for i in range(7)]
+    nasbench201 = Space(tuple(oneof(*operations[:5]) for _ in range(6)))
+    assert nasbench201.size() == 15_625 == len(nasbench201.enumerate())  # Dong and Yang, 2020
+    node = [(subset(range(k), 2), oneof(*operations), oneof(*operations)) for k in range(2, 6)]
+    darts = Space({"normal": tuple(node), "reduce": tuple(node)})
+    assert darts.size() == (1 * 3 * 6 * 10 * 7**8) ** 2  # about 10**18, Liu et al., 2019, appendix A.1
+    assert 1e18 < darts.size() < 1.1e18
+
+
+def test_a_space_reads_as_its_decisions_and_rules():
+    rule = constraint(lambda a, b: a < b, "a", "b", message="a < b")
+    space = Space((oneof(1, 2, name="a"), between(0, 20, name="b"), oneof(MBConv(5), None)), rule)
+    assert str(space).splitlines() == [
+        "a: 1 | 2",
+        "b: 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 ... 21 options",
+        "2: MBConv(kernel=5) | None",
+        "where a < b",
+    ]
