@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from archwright.benchmarks.columns import ColumnFolder, HashIndex, MixedRadixIndex, make_index, open_columns
+from archwright.benchmarks.columns import HashIndex, MixedRadixIndex, make_index, open_columns
 from archwright.errors import ConfigurationError, nearest
 from archwright.units import unit_of
 
@@ -82,7 +82,8 @@ class TableBenchmark:
             unit_of(metric)
         if self.goal not in self.observed:
             raise ConfigurationError(
-                f"the goal of {self.name!r} must be a metric of it, got {self.goal!r}; {nearest(self.goal, self.observed)}"
+                f"the goal of {self.name!r} must be one of its metrics, got {self.goal!r}; "
+                f"{nearest(self.goal, self.observed)}"
             )
 
     @cached_property
@@ -124,8 +125,8 @@ class TableBenchmark:
         other = architectures.space
         if other is not self.space and other.digest != self.space.digest:
             raise ConfigurationError(
-                f"the table {self.name!r} lists architectures of its own space ({len(self.space.decisions)} decisions), "
-                f"got one with {len(other.decisions)} decisions; search over benchmark.space"
+                f"the table {self.name!r} lists architectures of its own space ({len(self.space.decisions)} decisions),"
+                f" got one with {len(other.decisions)} decisions; search over benchmark.space"
             )
         return self.rows(architectures.codes)
 
@@ -159,7 +160,7 @@ class TableBenchmark:
         levels = [f for f in (*self.fidelities, 1.0) if f <= fidelity + 1e-9]
         if not levels:
             raise ConfigurationError(
-                f"{self.name!r} knows the fidelities {sorted((*self.fidelities, 1.0))}, got {fidelity}; ask for one of them"
+                f"{self.name!r} knows the fidelities {sorted((*self.fidelities, 1.0))}, got {fidelity}; ask for one"
             )
         return max(levels)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from archwright.benchmarks.table import TableBenchmark, load
+from archwright.benchmarks.table import TableBenchmark, gather, load
 from archwright.errors import ConfigurationError, EvaluationError, nearest
 from archwright.registry import register
 
@@ -35,6 +35,7 @@ class TableEvaluator:
     """
 
     deterministic = True
+    batched = True
     batched = True
 
     def __init__(
@@ -83,3 +84,35 @@ class TableEvaluator:
         columns = {m: read(m, rows, fidelity=fidelity, true=not self._noisy) for m in self._read}
         columns["simulated_s"] = self.benchmark.duration_s(rows, fidelity)
         return columns
+
+
+@register("evaluators", "table_scores", labels={"cost estimation": "look-up"})
+class TableScores:
+    """The free numbers of a benchmark (zero-cost scores) as a cheap evaluator: models may ask for any number of them.
+
+    Args:
+        benchmark: a registered benchmark's name, or the benchmark.
+        names: which of its features; all by default.
+
+    Raises:
+        ConfigurationError: if the benchmark has no such feature.
+    """
+
+    deterministic = True
+    batched = True
+    cheap = True
+
+    def __init__(self, benchmark: str | TableBenchmark, names: Sequence[str] | None = None) -> None:
+        self.benchmark = load(benchmark)
+        known = self.benchmark.features
+        self.metrics = tuple(names) if names is not None else tuple(known)
+        for name in self.metrics:
+            if name not in known:
+                raise ConfigurationError(f"{self.benchmark.name!r} has no score {name!r}; {nearest(name, known)}")
+        if not self.metrics:
+            raise ConfigurationError(f"{self.benchmark.name!r} has no zero-cost scores; take one of nasbench201-*")
+
+    def evaluate(self, architectures: Architectures, *, fidelity: float = 1.0, seed: int = 0) -> Columns:
+        """Metric -> (n,) score, NaN where none is stored."""
+        rows = self.benchmark.rows_of(architectures)
+        return {name: gather(self.benchmark.features[name], rows) for name in self.metrics}

@@ -1,0 +1,167 @@
+"""What the graph of a network says without building it: which decisions matter, and how signals can travel.
+
+The whole batch is sent once through the space's tree. Each value carries, per architecture, whether it can differ from
+zero, the longest and shortest way from the input in operators that compute, the number of ways, and which decisions
+lie on a way. A decision that lies on none (an edge behind a `Zero`) cannot matter. The numbers follow from the graph
+alone; they are no training-free scores and need no weights. Path features of cells: White et al., "BANANAS" (2021),
+section 3.1 (there: one feature a path).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from archwright.errors import SpaceError
+from archwright.operators.base import Composite, Leaf
+from archwright.operators.walk import ChoiceNode, Held, RepeatNode, Walker, annotate, resolve_fields
+from archwright.space import Space
+
+NAMES = ("longest", "shortest", "ways")
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A value on its way through a batch of architectures.
+
+    here: (n,) bool, the architecture passes this place. live: (n,) bool, the value can differ from zero.
+    longest, shortest: (n,) float32 operators that compute between the input and here. ways: (n,) log of the number of
+    ways. through: (n, D) bool, the decision lies on a way.
+    """
+
+    here: np.ndarray
+    live: np.ndarray
+    longest: np.ndarray
+    shortest: np.ndarray
+    ways: np.ndarray
+    through: np.ndarray
+
+    def keep(self, mask: np.ndarray) -> Flow:
+        """The same value where `mask` holds; elsewhere the architecture does not pass."""
+        return Flow(self.here & mask, self.live & mask, self.longest, self.shortest, self.ways, self.through)
+
+
+def choose(mask: np.ndarray, a: Flow, b: Flow) -> Flow:
+    """`a` where the mask holds, else `b`."""
+    wide = mask[:, None]
+    return Flow(
+        np.where(mask, a.here, b.here),
+        np.where(mask, a.live, b.live),
+        np.where(mask, a.longest, b.longest),
+        np.where(mask, a.shortest, b.shortest),
+        np.where(mask, a.ways, b.ways),
+        np.where(wide, a.through, b.through),
+    )
+
+
+def join(values: tuple[Flow, ...], product: bool = False) -> Flow:
+    """Several values become one; a product dies with any factor."""
+    if len(values) == 1:
+        return values[0]
+    here = np.logical_and.reduce([v.here for v in values])
+    live = (np.logical_and if product else np.logical_or).reduce([v.live for v in values]) & here
+    masks = [v.live & live for v in values]
+    longest = np.max([np.where(m, v.longest, 0) for m, v in zip(masks, values, strict=True)], axis=0)
+    shortest = np.min([np.where(m, v.shortest, np.inf) for m, v in zip(masks, values, strict=True)], axis=0)
+    ways = np.logaddexp.reduce([np.where(m, v.ways, -np.inf) for m, v in zip(masks, values, strict=True)])
+    through = np.logical_or.reduce([v.through & m[:, None] for m, v in zip(masks, values, strict=True)])
+    return Flow(
+        here,
+        live,
+        longest.astype(np.float32),
+        np.where(live, shortest, 0).astype(np.float32),
+        np.where(live, ways, 0).astype(np.float32),
+        through,
+    )
+
+
+class _Tracer(Walker):
+    def __init__(self, codes: np.ndarray) -> None:
+        super().__init__()
+        self.codes = codes
+
+    def start(self) -> Flow:
+        n, d = self.codes.shape
+        zero = np.zeros(n, np.float32)
+        return Flow(np.ones(n, bool), np.ones(n, bool), zero, zero, zero, np.zeros((n, d), bool))
+
+    def _mark(self, value: Flow, decisions: list[int]) -> Flow:
+        if not decisions:
+            return value
+        through = value.through.copy()
+        through[:, decisions] |= value.live[:, None]
+        return Flow(value.here, value.live, value.longest, value.shortest, value.ways, through)
+
+    def leaf(self, leaf: Leaf, values: tuple[Flow, ...]) -> Flow:
+        """Kill, pass on or count, by what the operator is."""
+        kind = type(leaf).__name__
+        value = join(values, product=kind == "Mul")
+        if kind == "Zero":
+            zero = np.zeros_like(value.longest)
+            return Flow(value.here, np.zeros_like(value.live), zero, zero, zero, np.zeros_like(value.through))
+        if len(values) == 1 and not _is_identity(leaf):
+            value = Flow(
+                value.here, value.live, value.longest + value.live, value.shortest + value.live, value.ways,
+                value.through,
+            )  # fmt: skip
+        return self._mark(value, list(self.held(leaf).nodes))
+
+    def choice(self, node: ChoiceNode, values: tuple[Flow, ...]) -> Flow:
+        """Each architecture goes through its option."""
+        codes, out = self.codes[:, node.decision], None
+        for k, option in enumerate(node.options):
+            mask = codes == k
+            result = self.run(option, *(v.keep(mask) for v in values))
+            out = result if out is None else choose(mask, result, out)
+        assert out is not None
+        return self._mark(out, [node.decision])
+
+    def repeat(self, node: RepeatNode, values: tuple[Flow, ...]) -> Flow:
+        """Each architecture goes through its first copies."""
+        (value,) = values
+        codes = self.codes[:, node.decision]
+        times = np.where(codes >= 0, np.array(node.times)[codes], 0)
+        for i, copy in enumerate(node.copies):
+            mask = times > i
+            value = choose(mask, self.run(copy, value.keep(mask)), value)
+        return self._mark(value, [node.decision])
+
+    def decide(self, part: Composite, held: Held, values: tuple[Flow, ...]) -> Flow:
+        """Run the flow once for every wiring in the batch."""
+        decisions = list(held.nodes)
+        own = self.codes[:, decisions]
+        here = np.logical_and.reduce([v.here for v in values])
+        out = values[0].keep(np.zeros(len(self.codes), bool))
+        for setting in np.unique(own[here], axis=0):
+            mask = here & (own == setting).all(axis=1)
+            resolved: Any = resolve_fields(part, held, dict(zip(decisions, setting.tolist(), strict=True)))
+            out = choose(mask, resolved.flow(self.run, *(v.keep(mask) for v in values)), out)
+        return self._mark(out, decisions)
+
+
+def _is_identity(leaf: Leaf) -> bool:
+    if type(leaf).__name__ == "Skip":
+        return getattr(leaf, "stride", None) == 1
+    return type(leaf).__name__ == "Activation" or type(leaf).__name__ == "Norm"
+
+
+def structure(space: Space, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Structural numbers of a batch of architectures.
+
+    Args:
+        space: any; without operators in it there is no graph.
+        codes: (n, D) int.
+
+    Returns:
+        (n, 3) float32 longest way, shortest way and log of the number of ways (0 for a network that is cut), and
+        (n, D) bool whether a decision lies on a way; None if the space has no network or its graph cannot be traced.
+    """
+    try:
+        tracer = _Tracer(np.asarray(codes))
+        end = tracer.run(annotate(space), tracer.start())
+    except SpaceError:
+        return None
+    numbers = np.stack([end.longest, end.shortest, end.ways], axis=1) * end.live[:, None]
+    return numbers.astype(np.float32), end.through & end.live[:, None]
