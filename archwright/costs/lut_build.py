@@ -28,7 +28,6 @@ GROUP = 8  # operators timed in turns with each other
 FITTED = 14  # networks that scale the sums
 CHECKED = 24  # networks that are only predicted
 ROW_SHARE = 0.6  # of the time, for operators; the rest is for networks
-NETWORK_PROTOCOL = Protocol(seconds=0.08, warmup_seconds=0.15)
 
 
 @dataclass
@@ -120,11 +119,12 @@ class Builder:
         return entries
 
     def _measure_networks(self, networks: Sequence[Architecture], purpose: str) -> np.ndarray:
+        each = float(np.clip(0.2 * self.seconds / (FITTED + CHECKED), 0.02, 0.2))
         meter = LatencyMeter(
             self.meter.backend,
             threads=self.meter.threads,
             batch=self.meter.batch,
-            protocol=NETWORK_PROTOCOL,
+            protocol=Protocol(seconds=each, warmup_seconds=2 * each),
             device=self.meter.device,
         )
         reports: list[LatencyReport] = []

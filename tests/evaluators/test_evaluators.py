@@ -1,0 +1,196 @@
+import numpy as np
+import pytest
+import torch
+
+from archwright import registry, tasks
+from archwright.data import data_root
+from archwright.errors import ConfigurationError, EvaluationError, SpaceError
+from archwright.evaluators.inherited import InheritedEvaluator
+from archwright.evaluators.measured import MeasuredLatency
+from archwright.evaluators.train import TrainEvaluator
+from archwright.measure.timing import Protocol
+from archwright.nets import Supernet, build
+from archwright.nets.recalibrate import recalibrate
+from archwright.nets.recipe import Recipe
+from archwright.nets.train import evaluate, train
+from archwright.nets.train_supernet import train_supernet
+from archwright.operators import Classifier, Conv, Linear, MBConv, Sequential
+from archwright.space import Space, oneof, repeat
+
+torch.set_num_threads(1)
+
+
+def conv_space():
+    return Space(
+        Sequential(
+            (
+                Conv(oneof(4, 8, 16), stride=2),
+                repeat(MBConv(oneof(8, 12, name="width"), kernel=oneof(3, 5), expand=2), times=oneof(0, 1, 2)),
+                Classifier(10),
+            )
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return tasks.load("digits")
+
+
+@pytest.fixture
+def drawn():
+    return conv_space().sample(3, np.random.default_rng(0))
+
+
+def test_evaluators_are_listed():
+    assert {"train", "inherited", "measured"} <= set(registry.names("evaluators"))
+
+
+def test_training_is_deterministic_for_a_seed_and_batches_are_concatenations(digits, drawn):
+    evaluator = TrainEvaluator(digits, Recipe(epochs=2))
+    whole = evaluator.evaluate(drawn, seed=1)
+    assert set(whole) == set(evaluator.metrics) and whole["accuracy_percent"].shape == (3,)
+    parts = [TrainEvaluator(digits, Recipe(epochs=2)).evaluate(drawn[i : i + 1], seed=1) for i in range(3)]
+    for metric in whole:
+        assert np.array_equal(whole[metric], np.concatenate([p[metric] for p in parts]))
+    other = evaluator.evaluate(drawn, seed=2)["cross_entropy_nats"]
+    assert (other != whole["cross_entropy_nats"]).all()
+
+
+@pytest.mark.parametrize("kept", ["memory", "folder"])
+def test_a_later_fidelity_goes_on_where_the_earlier_stopped(digits, drawn, kept, tmp_path, monkeypatch):
+    folder = tmp_path / "states" if kept == "folder" else None
+    at_once = TrainEvaluator(digits, Recipe(epochs=4)).evaluate(drawn)
+    trained = []
+
+    def counting(*args, **kwargs):
+        result = train(*args, **kwargs)
+        trained.append(len(result.history) - (kwargs["state"].epoch if kwargs["state"] else 0))
+        return result
+
+    monkeypatch.setattr("archwright.evaluators.train.train", counting)
+    in_steps = TrainEvaluator(digits, Recipe(epochs=4), folder=folder)
+    half = in_steps.evaluate(drawn, fidelity=0.5)
+    if folder is not None:
+        assert len(list(folder.iterdir())) == 3
+        in_steps = TrainEvaluator(digits, Recipe(epochs=4), folder=folder)
+    full = in_steps.evaluate(drawn, fidelity=1.0)
+    assert trained == [2] * 6
+    assert np.array_equal(full["cross_entropy_nats"], at_once["cross_entropy_nats"])
+    assert (full["cross_entropy_nats"] < half["cross_entropy_nats"]).all()
+    assert folder is None or not list(folder.iterdir())
+
+
+def test_fidelity_must_be_a_share(digits, drawn):
+    for fidelity in (0.0, 1.5):
+        with pytest.raises(ConfigurationError, match=r"lies in \(0, 1\]"):
+            TrainEvaluator(digits).evaluate(drawn, fidelity=fidelity)
+
+
+def test_a_diverging_training_is_an_evaluation_error(digits, drawn):
+    with pytest.raises(EvaluationError, match=r"loss is|not finite|of a trained network"):
+        recipe = Recipe(optimizer="sgd", lr=1e30, clip=0.0, warmup=0.0, epochs=2)
+        TrainEvaluator(digits, recipe).evaluate(drawn)
+
+
+def test_a_space_of_another_input_is_refused(digits):
+    table = Space(Sequential((Linear(oneof(4, 8)), Classifier(10))))
+    with pytest.raises(SpaceError):
+        TrainEvaluator(digits, Recipe(epochs=1)).evaluate(table.sample(1, np.random.default_rng(0)))
+    wrong_head = Space(Sequential((Conv(oneof(4, 8)), Classifier(3))))
+    with pytest.raises(EvaluationError, match=r"\(batch, 10\)"):
+        TrainEvaluator(digits, Recipe(epochs=1)).evaluate(wrong_head.sample(1, np.random.default_rng(0)))
+
+
+@pytest.fixture(scope="module")
+def trained(digits):
+    torch.manual_seed(0)
+    supernet = Supernet(conv_space(), digits.input_shape)
+    train_supernet(supernet, digits, Recipe(epochs=12, lr=0.02))
+    return supernet
+
+
+def test_inherited_accuracy_is_that_of_the_extracted_recalibrated_network(digits, trained, drawn):
+    drawn = trained.space.sample(4, np.random.default_rng(1))
+    evaluator = InheritedEvaluator(trained, digits, batches=3, batch=100)
+    weights = {k: v.clone() for k, v in trained.state_dict().items()}
+    given = evaluator.evaluate(drawn)
+    for i in range(4):
+        batches = list(evaluator.calibration.batches(100))
+        assert len(batches) == 3
+        net, _ = recalibrate(trained.extract(drawn[i]), batches, n=3)
+        assert given["accuracy_percent"][i] == pytest.approx(evaluate(net, digits)["accuracy_percent"], abs=0.4)
+    assert all(torch.equal(v, weights[k]) for k, v in trained.state_dict().items())
+    assert np.array_equal(evaluator.evaluate(drawn)["accuracy_percent"], given["accuracy_percent"])
+
+
+def test_recalibration_is_worth_its_time(digits, trained):
+    drawn = trained.space.sample(8, np.random.default_rng(2))
+    fresh = InheritedEvaluator(trained, digits).evaluate(drawn)["accuracy_percent"]
+    stale = [evaluate(trained.extract(drawn[i]).eval(), digits)["accuracy_percent"] for i in range(8)]
+    assert fresh.mean() > np.mean(stale) + 3
+
+
+def test_fidelity_of_inherited_accuracy_is_the_share_of_examples(digits, trained):
+    drawn = trained.space.sample(1, np.random.default_rng(0))
+    evaluator = InheritedEvaluator(trained, digits, samples=200)
+    assert len(evaluator.valid) == 200
+    accuracy = evaluator.evaluate(drawn, fidelity=0.1)["accuracy_percent"][0]
+    assert accuracy * 20 / 100 == pytest.approx(round(accuracy * 20 / 100), abs=1e-6)
+
+
+def test_measured_latency_grows_with_the_network(digits):
+    space = Space(Sequential((Conv(oneof(4, 256)), Conv(oneof(4, 256)), Classifier(10))))
+    evaluator = MeasuredLatency((3, 24, 24), protocol=Protocol(seconds=0.02, warmup_seconds=0.05))
+    pair = space.architectures(space.codes([space.smallest(), space.largest()]))
+    columns = evaluator.evaluate(pair)
+    assert set(columns) == set(evaluator.metrics)
+    assert columns["latency_ms"][1] > 5 * columns["latency_ms"][0] > 0
+    assert (columns["latency_p95_ms"] >= columns["latency_ms"]).all()
+    assert [r.median_ms for r in evaluator.reports] == columns["latency_ms"].tolist()
+
+
+needs_data = pytest.mark.skipif(data_root() is None, reason="the external data folder is not there (ARCHWRIGHT_DATA)")
+
+
+@pytest.mark.data
+@pytest.mark.slow
+@needs_data
+def test_a_small_network_on_adult_is_above_84_percent():
+    task = tasks.load("adult")
+    tree = Sequential((Linear(64, activation="relu"), Linear(32, activation="relu"), Classifier(2)))
+    net = build(tree, task.input_shape, seed=0)
+    train(net, task, Recipe(epochs=6, batch=256, lr=3e-3))
+    assert evaluate(net, task, "test")["accuracy_percent"] > 84
+
+
+@pytest.mark.data
+@pytest.mark.slow
+@needs_data
+def test_a_small_network_on_california_housing_beats_linear_regression():
+    from sklearn.linear_model import LinearRegression
+
+    task = tasks.load("california_housing")
+    linear = LinearRegression().fit(task.train.x.numpy(), task.train.y.numpy())
+    error = linear.predict(task.test.x.numpy()) - task.test.y.numpy()
+    baseline = float(np.sqrt((error**2).mean()))
+    from archwright.operators import Regressor
+
+    tree = Sequential((Linear(64, activation="relu"), Linear(64, activation="relu"), Regressor(1)))
+    net = build(tree, task.input_shape, seed=0)
+    train(net, task, Recipe(epochs=20, batch=128, lr=5e-3))
+    assert evaluate(net, task, "test")["rmse"] < 0.9 * baseline
+
+
+@pytest.mark.data
+@pytest.mark.slow
+@needs_data
+@pytest.mark.parametrize(("name", "epochs", "least"), [("mnist_25k", 3, 97.5), ("cifar10_20k", 6, 58.0)])
+def test_a_small_network_learns_the_image_sets(name, epochs, least):
+    task = tasks.load(name)
+    tree = Sequential(
+        (Conv(16, stride=2 if name == "mnist_25k" else 1), Conv(32, stride=2), Conv(64, stride=2), Classifier(10))
+    )
+    net = build(tree, task.input_shape, seed=0)
+    train(net, task, Recipe(epochs=epochs, batch=128, lr=5e-3))
+    assert evaluate(net, task, "test")["accuracy_percent"] > least
