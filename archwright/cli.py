@@ -164,9 +164,11 @@ def latency_build(
     seed: Annotated[int, typer.Option()] = 0,
 ) -> None:
     """Measure every distinct operator of a space on this machine, fit a predictor, and print its error."""
+    from archwright.job.config import check
     from archwright.job.latency import build_table
 
-    build_table(space, data, backend=backend, threads=threads, batch=batch, seconds=seconds, out=out, seed=seed)
+    known = check({"backend": backend, "threads": threads, "batch": batch}, "the flags")
+    build_table(space, data, backend=known.backend, threads=threads, batch=batch, seconds=seconds, out=out, seed=seed)
 
 
 def main() -> None:

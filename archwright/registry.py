@@ -119,7 +119,7 @@ def _declared(node: ast.ClassDef | ast.FunctionDef, module: str) -> list[Entry]:
     for mark in node.decorator_list:
         if isinstance(mark, ast.Call) and isinstance(mark.func, ast.Name) and mark.func.id == "register":
             kind, name = (ast.literal_eval(argument) for argument in mark.args)
-            labels = next((ast.literal_eval(k.value) for k in mark.keywords if k.arg == "labels"), {})
+            labels: Mapping[str, Any] = next((ast.literal_eval(k.value) for k in mark.keywords if k.arg == "labels"), {})
             entries.append(Entry(kind, name, module, summary, labels))
     return entries
 

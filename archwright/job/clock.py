@@ -48,3 +48,9 @@ class Clock:
         if self.budget.seconds is None:
             return None
         return max(at_least, self.ends[stage] * self.budget.seconds - self.spent)
+
+    def late(self, stage: str, share: float = 0.1) -> bool:
+        """Whether a stage has overrun its end by more than a share of the budget."""
+        if self.budget.seconds is None:
+            return False
+        return self.spent > (self.ends[stage] + share) * self.budget.seconds

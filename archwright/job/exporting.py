@@ -44,4 +44,7 @@ def _onnx(best: Path, path: Path) -> str:
     network = load_best(best).eval()
     metadata = json.loads((best / "metrics.json").read_text(encoding="utf-8"))
     report = export_onnx(network, path, metadata={"digest": str(metadata.get("architecture_digest", ""))})
-    return f"wrote {path}; {report}"
+    return (
+        f"wrote {path}: {report.size_mb:.2f} MB, opset {report.opset}; ONNX Runtime agrees with PyTorch to "
+        f"{report.absolute_error:.1e} (absolute), {report.relative_error:.1e} (relative)"
+    )

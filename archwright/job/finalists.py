@@ -71,12 +71,10 @@ def choose(problem: Problem, result: SearchResult, count: int) -> list[Trial]:
 
 
 def _distinct(trials: Sequence[Trial], count: int) -> list[Trial]:
-    found = {t.candidate.architecture.key: t for t in reversed(trials)}
-    kept: list[Trial] = []
+    first: dict[bytes, Trial] = {}
     for trial in trials:
-        if found.get(trial.candidate.architecture.key) is trial and len(kept) < count:
-            kept.append(trial)
-    return kept
+        first.setdefault(trial.candidate.architecture.key, trial)
+    return list(first.values())[:count]
 
 
 def finish(job: Stages, problem: Problem, trial: Trial, quality: Any, index: int, count: int) -> Finalist:
@@ -107,7 +105,7 @@ def _trained(job: Stages, net: Network, shared: bool, index: int, count: int, pa
     recipe, task = job.recipe, job.task
     length = length_for(
         job.kept / f"finalist{index}_length.json", task, recipe, 2 * recipe.epochs, seconds,
-        lambda part: train(twin(net), replace(task, train=part), replace(recipe, epochs=1)),  # type: ignore[arg-type]
+        lambda part: train(twin(net), replace(task, train=part), replace(recipe, epochs=1)),
     )  # fmt: skip
     part = length.split(task)
     smaller = task if part is None else replace(task, train=part)
@@ -116,7 +114,7 @@ def _trained(job: Stages, net: Network, shared: bool, index: int, count: int, pa
         result.state.save(path)
         return net
     before = evaluate(net, task, "valid")[task.metric]
-    tuned: Network = twin(net)  # type: ignore[assignment]
+    tuned = twin(net)
     result = fine_tune(tuned, smaller, recipe, epochs=length.epochs, seed=job.config.seed)
     after = evaluate(tuned, task, "valid")[task.metric]
     better = after >= before if task.maximize else after <= before

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from archwright.costs.lut import LatencyTable
 from archwright.job.config import RunConfig
 from archwright.report.collect import from_result
 from archwright.report.data import Calibration, Curve, ReportData
@@ -71,7 +72,7 @@ def _data(
             for k in ("evaluation", "training", "budget", "seed", "workers", "backend", "threads", "batch")
         },
         "seconds": (_json(kept / "clock.json") or {}).get("seconds"),
-        "calibrations": _calibrations(setup, finalists),
+        "calibrations": _calibrations(setup, finalists, kept),
         "missing": {
             "calibrations": "no limit or goal of this run is on latency"
             if not setup.latency
@@ -97,10 +98,11 @@ def _extended(curve: Curve, trials: int) -> Curve:
     return curve if len(curve.points) <= trials else replace(curve, points=curve.points[:trials])
 
 
-def _calibrations(setup: Any, finalists: list[dict[str, Any]]) -> tuple[Calibration, ...]:
+def _calibrations(setup: Any, finalists: list[dict[str, Any]], kept: Path) -> tuple[Calibration, ...]:
     """Predicted against measured latency: the table's unseen test networks, and the finalists."""
     found = []
-    table = getattr(setup, "table", None)
+    path = kept / "latency.json"
+    table = LatencyTable.load(path, setup.space, setup.task.input_shape).report if path.exists() else None
     pairs = [
         (f["predicted"]["latency_ms"], f["metrics"]["latency_ms"], f"trial {f['number']}")
         for f in finalists

@@ -33,7 +33,9 @@ def show_run(folder: Path, *, front: bool = True, console: Console | None = None
         _metrics(metrics, console)
         _layers(best / "architecture.json", metrics.get("input_shapes"), console)
     if front and (folder / "pareto.csv").exists():
-        _front(folder / "pareto.csv", console)
+        from archwright.job.run import read_config
+
+        _front(folder / "pareto.csv", [o.metric for o in read_config(folder).objectives()], console)
 
 
 def _metrics(metrics: dict, console: Console) -> None:
@@ -58,13 +60,13 @@ def _layers(path: Path, shapes: list | None, console: Console) -> None:
     console.print(as_text(describe(architecture, *(tuple(s) for s in shapes)), console.width), markup=False)
 
 
-def _front(path: Path, console: Console) -> None:
+def _front(path: Path, metrics: list[str], console: Console) -> None:
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     table = Table(
         box=None, pad_edge=False, title=f"front: {len(rows) - 1} networks", title_justify="left", title_style="bold"
     )
-    keep = [i for i, name in enumerate(rows[0]) if name not in ("code", "architecture")][:10]
+    keep = [i for i, name in enumerate(rows[0]) if name in ("trial", *metrics)]
     for i in keep:
         table.add_column(rows[0][i], justify="right")
     for row in rows[1:21]:

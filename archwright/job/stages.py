@@ -184,10 +184,11 @@ class Stages:
                 ),
             )  # fmt: skip
 
-            def on_epoch(record: Mapping[str, Any], state_of: Any) -> None:
+            def on_epoch(record: Mapping[str, Any], state_of: Any) -> bool:
                 state_of().save(path)
                 self.clock.keep()
                 self.progress.update(f"epoch {record['epoch']} of {length.epochs}, loss {record['loss']:.3f}")
+                return self.clock.late("supernet")
 
             recipe = replace(recipe, epochs=length.epochs)
             trained = self._trainer()(
@@ -195,8 +196,10 @@ class Stages:
                 **({} if length.rows >= len(self.task.train) else {"split": length.split(self.task)}),
             )  # fmt: skip
             trained.state.save(path)
-            replace_file(done, json.dumps({"epochs": length.epochs, "rows": length.rows}))
-            self.progress.say(f"  {length.epochs} epochs of {length.rows} rows, loss {trained.history[-1]['loss']:.3f}")
+            last = trained.history[-1]
+            replace_file(done, json.dumps({"epochs": last["epoch"], "rows": length.rows}))
+            early = "" if last["epoch"] == length.epochs else " (stopped early: slower than timed before)"
+            self.progress.say(f"  {last['epoch']} epochs of {length.rows} rows, loss {last['loss']:.3f}{early}")
         self.clock.keep()
 
     def _trainer(self) -> Any:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from archwright.tasks.base import Task
 from archwright.tasks.split import TensorSplit
 
 PILOT_BATCHES = 3
+Net = TypeVar("Net", bound=torch.nn.Module)
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,6 @@ def length_for(
     return length
 
 
-def twin(net: torch.nn.Module) -> torch.nn.Module:
+def twin(net: Net) -> Net:
     """A copy to try things on."""
     return copy.deepcopy(net)

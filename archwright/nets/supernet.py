@@ -247,9 +247,9 @@ class Supernet(nn.Module):
         for step in program.steps:
             incoming = [outputs[n] for n in step.inputs]
             own = dict(given.get(step.leaf.site, {}))
-            for i, index in enumerate(incoming):
-                if index is not None:
-                    own[f"in{i}" if len(incoming) > 1 else "in"] = index
+            for i, arriving in enumerate(incoming):
+                if arriving is not None:
+                    own[f"in{i}" if len(incoming) > 1 else "in"] = arriving
             local[step.name] = own
             outputs[step.output] = own.get("out") if self._makes_channels(step) else self._passed(step, incoming)
         return local
