@@ -428,3 +428,26 @@ def test_a_space_reads_as_its_decisions_and_rules():
         "2: MBConv(kernel=5) | None",
         "where a < b",
     ]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_lone_heavy_member_mutates_into_the_rare_other_one(rng, turned):
+    chain = tuple(oneof(*range(10), name=f"x{i}") for i in range(15))
+    tie = constraint(lambda a, b: (a == "x") == (b == "short"), "a", "b")
+    zeros = [constraint(lambda x: x == 0, f"x{i}") for i in range(15)]
+    a, b = ["x", chain], ["short", "long"]
+    tree = (
+        (oneof(*a[::-1], name="a"), oneof(*b[::-1], name="b")) if turned else (oneof(*a, name="a"), oneof(*b, name="b"))
+    )
+    space = Space(tree, [tie, *zeros])
+    assert space.size() == 2
+    parent = space.architecture({"b": "short"})
+    assert (space.sample(200, rng).codes == parent.code).all()  # the other has a chance of 1e-15
+    assert space.mutate(space.architectures(parent.code[None]), rng)[0].tree == ((0,) * 15, "long")
+
+
+def test_a_neighbour_may_lose_a_shared_decision_with_what_the_change_brings():
+    shared = oneof(1, 2, name="e")
+    tree = oneof(Block(shared), oneof(Block(shared), "none", name="n"), name="d")
+    space = Space(tree, [constraint(lambda n: n == "none", "n"), constraint(lambda e: e > 1, "e")])
+    assert [a.tree for a in space.neighbours(space.architecture({"e": 2, "d": Block(shared)}))] == ["none"]
