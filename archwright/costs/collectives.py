@@ -22,12 +22,12 @@ def all_reduce_s(message_b: Array, devices: Array, link_b_per_s: Array, link_lat
 
 
 def all_gather_s(message_b: Array, devices: Array, link_b_per_s: Array, link_latency_s: Array) -> Array:
-    """n - 1 steps of one n-th of the gathered message."""
+    """N - 1 steps of one n-th of the gathered message."""
     return _ring(devices - 1, message_b / devices, devices, link_b_per_s, link_latency_s)
 
 
 def all_to_all_s(message_b: Array, devices: Array, link_b_per_s: Array, link_latency_s: Array) -> Array:
-    """n - 1 pairwise exchanges of one n-th of each device's message."""
+    """N - 1 pairwise exchanges of one n-th of each device's message."""
     return _ring(devices - 1, message_b / devices, devices, link_b_per_s, link_latency_s)
 
 

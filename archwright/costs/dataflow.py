@@ -5,8 +5,8 @@
 - `eyeriss`, row stationary: see `row_stationary.py`.
 
 A layer is a sequence of equal steps; in a step every multiplier does the R x S products of its window. Traffic of the
-global buffer follows from what changes between steps; traffic of the memory outside is the better of keeping weights or
-keeping inputs in the global buffer. `compat="maestro"` reproduces MAESTRO (Kwon et al., MICRO 2019; release of 2022-08):
+global buffer follows from what changes between steps; traffic of the memory outside is the better of keeping weights
+or inputs in the global buffer. `compat="maestro"` reproduces MAESTRO (Kwon et al., MICRO 2019; release of 2022-08):
 each step also waits until half of the double-buffered tile has come from outside, as if nothing of it had stayed, and
 the overlap of rows between clusters is fetched again.
 

@@ -83,9 +83,10 @@ def decoder(name: str) -> Decoder:
     if key not in _SHAPES:
         raise ConfigurationError(f"no shape is known for the model {name!r}; {nearest(key, _SHAPES)}")
     window = 4096 if key.startswith("gemma-2-") else 0
-    return Decoder(
-        *_SHAPES[key], window=window, windowed_share=0.5 if window else 0.0, tied=key.startswith(("gpt", "gemma"))
-    )
+    shape: dict[str, Any] = dict(zip(field_names(), _SHAPES[key], strict=False))
+    shape["window"], shape["windowed_share"] = window, 0.5 if window else 0.0
+    shape["tied"] = key.startswith(("gpt", "gemma"))
+    return Decoder(**shape)
 
 
 def from_config(config: Mapping[str, Any]) -> Decoder:

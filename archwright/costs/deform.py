@@ -1,7 +1,7 @@
 """Line buffer of deformable convolution on an FPGA (CoDeNet, Huang et al., FPGA 2021, section 4).
 
-A convolution streams its input through a line buffer. An offset that may point anywhere needs the whole map at hand or a
-random access to memory per sample; an offset bounded to r pixels needs 2 r more lines. Fractional offsets read four
+A convolution streams its input through a line buffer. An offset that may point anywhere needs the whole map at hand or
+a random access to memory per sample; an offset bounded to r pixels needs 2 r more lines. Fractional offsets read four
 pixels and blend them; rounded ones read one. A square shape has one offset per pixel instead of two per tap.
 """
 

@@ -2,9 +2,9 @@
 
 Table: M. Horowitz, "Computing's energy problem", ISSCC 2014, 45 nm, 0.9 V. Widths between its points follow the gate
 count: an integer multiplier grows with the product of the widths, an adder with the width; a floating-point multiplier
-with the square of its significand, a floating-point adder with width times log2(width) of its alignment. SRAM energy per
-bit grows with the square root of the capacity, within a factor of two of the table's points. Entries that were not read
-again in the slides are listed in `UNVERIFIED`.
+with the square of its significand, a floating-point adder with width times log2(width) of its alignment. SRAM energy
+per bit grows with the square root of the capacity, within a factor of two of the table's points. Entries that were not
+read again in the slides are listed in `UNVERIFIED`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Number formats with shared scales: exact value grids, quantization, effective bits, signal-to-noise ratio.
 
-MX formats share a power-of-two scale (E8M0) over 32 elements (OCP Microscaling Formats 1.0, sections 5 and 6); NV formats
-share an E4M3 scale over 16 elements under one tensor scale in float32. Integers use the symmetric grid without the most
-negative code (Chen et al., INT vs FP, arXiv 2510.25602). Scales are chosen from the largest magnitude of a block.
+MX formats share a power-of-two scale (E8M0) over 32 elements (OCP Microscaling Formats 1.0, sections 5 and 6); NV
+formats share an E4M3 scale over 16 elements under one tensor scale in float32. Integers use the symmetric grid without
+the most negative code (Chen et al., INT vs FP, arXiv 2510.25602). Scales are chosen from the largest magnitude of a
+block.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """One-dimensional systolic array on an FPGA: latency, DSP blocks and memory of Systolic-CNN builds.
 
-A chain of `pe` elements, one filter each; an element holds `reuse` inner products of `vec` lanes, one output column each
-(Dua, Li and Ren, Systolic-CNN, arXiv 2012.03177; parameters of the public build: 16, 16, 3). Every group of `pe` filters
-reads the input maps again from DDR, and reading does not overlap with computing. `efficiency` scales the whole latency; it
-is calibrated on one network per board and checked on the others.
+A chain of `pe` elements, one filter each; an element holds `reuse` inner products of `vec` lanes, one output column
+each (Dua, Li and Ren, Systolic-CNN, arXiv 2012.03177; parameters of the public build: 16, 16, 3). Every group of `pe`
+filters reads the input maps again from DDR, and reading does not overlap with computing. `efficiency` scales the whole
+latency; it is calibrated on one network per board and checked on the others.
 
 Known error: the published AlexNet latencies are below the time to read its fully connected weights once in fp32 at the
-board's bandwidth, so they can only be compared without those layers; and the clock of the published builds is not given.
+board's bandwidth, so they can only be compared without those layers; and the clock of the published builds is not
+given.
 """
 
 from __future__ import annotations
@@ -102,8 +103,7 @@ def best_build(
         ConfigurationError: if no combination fits.
     """
     grid = np.stack(np.meshgrid(list(pe), list(vec), list(reuse), indexing="ij"), -1).reshape(-1, 3).astype(float)
-    columns = [c[:, None] for c in grid.T]
-    builds = Build(*columns, frequency_hz, board.ddr_b_per_s, word_b, efficiency)
+    builds = Build(grid[:, :1], grid[:, 1:2], grid[:, 2:], frequency_hz, board.ddr_b_per_s, word_b, efficiency)
     deepest = float(np.max(layers.kernel_h * layers.kernel_w * layers.channels))
     fits = (dsp_blocks(builds) <= board.dsp_blocks) & (memory_b(builds, deepest) <= board.memory_b)
     if not fits.any():
@@ -112,7 +112,8 @@ def best_build(
         )
     total = np.where(fits[:, 0], latency(layers, builds).total_s.sum(axis=1), np.inf)
     at = int(np.argmin(total))
-    return Build(*grid[at].tolist(), frequency_hz, board.ddr_b_per_s, word_b, efficiency), float(total[at])
+    rest = frequency_hz, board.ddr_b_per_s, word_b, efficiency
+    return Build(float(grid[at, 0]), float(grid[at, 1]), float(grid[at, 2]), *rest), float(total[at])
 
 
 def roof_s(layer: Conv, build: Build) -> Array:

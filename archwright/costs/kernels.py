@@ -1,8 +1,8 @@
 """The kernels inside operators: convolutions, matrix products and elementwise passes with their geometry.
 
 A leaf may run several kernels (a separable convolution runs four), and accelerator models need the geometry of each.
-`kernels_of` runs every distinct leaf once on the meta device and reads the calls, so that any operator, also one that is
-added later, has kernels without further work. Batch size is one; batched products count as repetitions.
+`kernels_of` runs every distinct leaf once on the meta device and reads the calls, so that any operator, also one that
+is added later, has kernels without further work. Batch size is one; batched products count as repetitions.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,9 +33,9 @@ KINDS = ("conv", "product", "elementwise")
 class Kernels:
     """Struct of arrays, one entry a kernel, all float64 (n,) but `owner` and `names`.
 
-    A convolution has `groups` independent parts; out_h, out_w: output positions; kernel_h, kernel_w, channels: window of
-    one part; filters: outputs of one part; repeat: independent batches. A linear layer on t tokens has out_h = t and a
-    1 x 1 kernel. Elementwise kernels have filters 0. inputs, weights, outputs: elements moved once each.
+    A convolution has `groups` independent parts; out_h, out_w: output positions; kernel_h, kernel_w, channels: window
+    of one part; filters: outputs of one part; repeat: independent batches. A linear layer on t tokens has out_h = t
+    and a 1 x 1 kernel. Elementwise kernels have filters 0. inputs, weights, outputs: elements moved once each.
     """
 
     kind: np.ndarray
@@ -249,17 +250,18 @@ def _onnx_line(
             f"the ONNX node {node.name or node.op_type!r} needs static shapes, got {ins} -> {out}; "
             "export the network with fixed input shapes"
         )
-    attributes = {a.name: (list(a.ints) or a.i) for a in node.attribute}
+    attributes: dict[str, Any] = {a.name: (list(a.ints) or a.i) for a in node.attribute}
     if node.op_type == "Conv":
         kernel, spatial = [1] * (4 - len(out)) + list(ins[1][2:]), [1] * (4 - len(out)) + list(out[2:])
-        groups = int(attributes.get("group", 1) or 1)
+        groups = int(attributes["group"]) if attributes.get("group") else 1
         stride = max(attributes.get("strides", [1]))
-        return node.op_type, (CONV, spatial[0], spatial[1], kernel[0], kernel[1], ins[1][1], ins[1][0] // groups, stride,
-                              groups, 1, np.prod(ins[0]), np.prod(ins[1]), np.prod(out))  # fmt: skip
+        return node.op_type, (CONV, spatial[0], spatial[1], kernel[0], kernel[1], ins[1][1], ins[1][0] // groups,
+        stride,
+                              groups, 1, prod(ins[0]), prod(ins[1]), prod(out))  # fmt: skip
     if node.op_type in ("Gemm", "MatMul"):
         kind = CONV if node.input[1] in weights else PRODUCT
         inner = ins[0][-2] if node.op_type == "Gemm" and attributes.get("transA") else ins[0][-1]
         batch = 1 if kind == CONV else int(np.prod(out[:-2]))
         return node.op_type, _product(kind, batch, int(np.prod(out[:-1])) // batch, inner, out[-1])
-    read = sum(int(np.prod(s)) for s in ins)
-    return node.op_type, (ELEMENTWISE, np.prod(out), 1, 1, 1, 1, 0, 1, 1, 1, read, 0, np.prod(out))
+    read = sum(prod(s) for s in ins)
+    return node.op_type, (ELEMENTWISE, prod(out), 1, 1, 1, 1, 0, 1, 1, 1, read, 0, prod(out))

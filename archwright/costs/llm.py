@@ -194,8 +194,8 @@ def serve(
     reason = where(np.isnan(device.ops_per_s), NO_RATE, reason)
     latency = ttft + tpot * (output_tokens - 1)
     usable = reason == FITS
-    times = [where(usable, t, np.nan) for t in (ttft, tpot, batch / tpot, latency)]
-    return Serving(*times, held, reason)
+    ttft, tpot, rate, latency = (where(usable, t, np.nan) for t in (ttft, tpot, batch / tpot, latency))
+    return Serving(ttft, tpot, rate, latency, held, reason)
 
 
 def explain(

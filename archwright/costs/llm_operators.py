@@ -16,7 +16,7 @@ from archwright.costs.decoder import Decoder
 
 
 class Op(NamedTuple):
-    """One operator: multiply-accumulates, vector operations, bytes off and on chip, seconds of messages, repetitions."""
+    """One operator: products, bytes off and on chip, repetitions, vector operations, seconds of messages."""
 
     name: str
     macs: Array

@@ -1,7 +1,7 @@
 """Two-party computation: rounds and bytes of each operator under a protocol, seconds under a network.
 
-A private inference is a row of operators, each with local work, messages and round trips: t = work + bytes / bandwidth +
-rounds x round-trip time. Additive secret sharing makes additions free; a product takes a Beaver triple (both operands
+A private inference is a row of operators, each with local work, messages and round trips: t = work + bytes / bandwidth
++ rounds x round-trip time. Additive secret sharing makes additions free; a product takes a Beaver triple (both operands
 opened in one round); a comparison costs about log2(bits) rounds of bit products (CrypTen, Knott et al., 2021, section 4
 and appendix). Derived functions are counted from these: exponentials by repeated squaring, reciprocals by Newton steps,
 maxima as a tree of comparisons. `Protocol` holds the counts, so a measured profile replaces them.
@@ -85,7 +85,7 @@ def elementwise(protocol: Protocol, elements: Array) -> Op:
 
 
 def compare(protocol: Protocol, elements: Array) -> Op:
-    """x > 0 for each element."""
+    """Sign of each element: is it above zero?"""
     return Op(protocol.compare_rounds, elements * protocol.compare_words * protocol.word_b)
 
 
@@ -126,8 +126,8 @@ ATTENTIONS = ("softmax", "relu_softmax", "scaling")
 def normaliser(protocol: Protocol, kind: str, rows: Array, length: Array) -> Op:
     """What stands between the two products of attention, for `rows` rows of `length` scores.
 
-    softmax: maximum, exponential, reciprocal of the sum, product. relu_softmax: relu(x) / (sum + 1e-5). scaling: division
-    by the public length, which is local (MPCViT, Zeng et al., 2023, section 3).
+    softmax: maximum, exponential, reciprocal of the sum, product. relu_softmax: relu(x) / (sum + 1e-5). scaling:
+    division by the public length, which is local (MPCViT, Zeng et al., 2023, section 3).
 
     Raises:
         ConfigurationError: if the kind is not known.

@@ -2,8 +2,8 @@
 
 A set of R x e multipliers makes e output rows: kernel rows stay, input rows move diagonally, sums move up. A multiplier
 interleaves p filters and q channels as its scratch pads allow, and adds the sum of its neighbour once per output. Sets
-stand above and beside each other. The mapping below chooses the strip width e with the fewest passes. Two overheads are
-counted, both of the chip's structure and none fitted: the shared adder takes one cycle for each neighbour's sum, and the
+stand above and beside each other. The mapping below chooses the strip width e with the fewest passes. Two overheads
+count, both of the chip's structure and none fitted: the shared adder takes one cycle for each neighbour's sum, and the
 weights of a pass come in four a cycle before it starts, once for all images that the global buffer has room for.
 """
 
@@ -39,7 +39,7 @@ class Mapping(NamedTuple):
 
 
 def map_layer(layer: Conv, chip: Chip) -> Mapping:
-    """The mapping with the fewest passes; strips of the whole width, a half, a third or a quarter of it are compared."""
+    """The mapping with the fewest passes among strips of the whole width, a half, a third or a quarter of it."""
     channels = _even_share(layer.channels, maximum(floor(chip.input_pad / layer.kernel_w), 1.0))
     room = minimum(chip.sum_pad, floor(chip.weight_pad / (ceil(channels) * layer.kernel_w)))
     filters = _even_share(layer.filters, maximum(room, 1.0))

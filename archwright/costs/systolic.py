@@ -1,15 +1,15 @@
 """Systolic array: cycles, utilisation, SRAM and DRAM traffic of output, weight and input stationary dataflows.
 
 A layer is the matrix product (N, W) x (W, K): N output positions, W products per output (window), K filters. The array
-has R rows and C columns; the product is cut into folds of R x C. The closed form follows the analytic model of SCALE-Sim
-(Samajdar et al., ISPASS 2020, section III) with the fold times of the released simulator, whose output stationary
-folds overlap draining with the next skew. `compat="scalesim"` reproduces SCALE-Sim 3.0.0 in stall-free mode: the cycle
-count is the index of the last cycle (one less), and the output counts of the output stationary dataflow and of drained
-lines hold the simulator's bubbles.
+has R rows and C columns; the product is cut into folds of R x C. The closed form follows the analytic model of
+SCALE-Sim (Samajdar et al., ISPASS 2020, section III) with the fold times of the released simulator, whose output
+stationary folds overlap draining with the next skew. `compat="scalesim"` reproduces SCALE-Sim 3.0.0 in stall-free
+mode: the cycle count is the index of the last cycle (one less), and the output counts of the output stationary
+dataflow and of drained lines hold the simulator's bubbles.
 
 Known error: DRAM reads suppose that an operand that does not fit the active half of its buffer is read again by every
-pass that needs it; the simulator's flush-when-full buffer keeps a tail of it now and then. No stalls are modelled except
-by `bounded_cycles`, a roofline over the three DRAM streams.
+pass that needs it; the simulator's flush-when-full buffer keeps a tail of it now and then. No stalls are modelled
+except by `bounded_cycles`, a roofline over the three DRAM streams.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ def dataflow_codes(dataflow: str | Array) -> int | Array:
     if isinstance(dataflow, str):
         if dataflow not in DATAFLOWS:
             raise ConfigurationError(
-                f"a systolic dataflow is one of {', '.join(DATAFLOWS)}; got {dataflow!r}; {nearest(dataflow, DATAFLOWS)}"
+                f"a systolic dataflow is one of {', '.join(DATAFLOWS)}; got {dataflow!r}; "
+                f"{nearest(dataflow, DATAFLOWS)}"
             )
         return DATAFLOWS.index(dataflow)
     return dataflow

@@ -1,8 +1,8 @@
 """Reading platforms: the package's own files, then a user's folder, then any path.
 
-A TOML file holds the sections of `schema.Platform`, a `[sources]` table and a list `unverified`. A number may be written
-`{ oneof = [16, 32, 64] }`; the platform is then part of a space. Every number must lie below a path that `[sources]`
-names, such as `"compute"` or `"compute.bf16_ops_per_s"`.
+A TOML file holds the sections of `schema.Platform`, a `[sources]` table and a list `unverified`. A number may be
+written `{ oneof = [16, 32, 64] }`; the platform is then part of a space. Every number must lie below a path that
+`[sources]` names, such as `"compute"` or `"compute.bf16_ops_per_s"`.
 """
 
 from __future__ import annotations
@@ -113,11 +113,12 @@ def _validate(raw: Mapping[str, Any], name: str) -> Platform:
     try:
         return TypeAdapter(Platform).validate_python(raw)
     except ValidationError as error:
-        first = error.errors()[0]
+        unknown = ("unexpected_keyword_argument", "extra_forbidden")
+        first = min(error.errors(), key=lambda e: e["type"] not in unknown)  # a misspelt name before what it leaves out
         path = ".".join(str(p) for p in first["loc"] if p not in ("float", "int"))
         got = f", got {first['input']!r}" if not isinstance(first["input"], dict) else ""
         hint = ""
-        if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        if first["type"] in unknown:
             section = path.rsplit(".", 1)[0]
             hint = f"; {nearest(path.rsplit('.', 1)[-1], _fields(section))}"
         raise ConfigurationError(f"platform {name!r}: {path}: {first['msg'].lower()}{got}{hint}") from None

@@ -1,0 +1,167 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from archwright.costs.kernels import kernels_of_module
+from archwright.costs.npu_cost import not_integer_friendly
+from archwright.costs.platform_cost import cost_on
+from archwright.errors import ConfigurationError
+from archwright.platforms import load
+from archwright.registry import get
+from archwright.space import Space, oneof
+from archwright.spaces.nasbench201 import nasbench201
+
+SPACE = nasbench201(channels=(8, 16, 32), cells=1)
+SHAPE = (3, 16, 16)
+PLATFORMS = ("h200", "mi300x", "tpu_like", "eyeriss", "nvdla_256", "shidiannao", "arria10", "edge_npu")
+
+
+def sample(n, space=SPACE, seed=0):
+    return space.sample(n, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_explained_operators_add_up_to_the_network(platform):
+    cost, archs = cost_on(platform, SPACE, SHAPE), sample(3)
+    columns = cost.evaluate(archs)
+    for i in range(3):
+        lines = cost.explain(archs[i])
+        assert sum(x["latency_ms"] for x in lines) == pytest.approx(columns["latency_ms"][i])
+    assert (columns["latency_ms"] > 0).all()
+
+
+@pytest.mark.parametrize("platform", ["h200", "tpu_like", "nvdla_256", "eyeriss"])
+def test_a_certain_choice_has_its_own_cost_as_expectation(platform):
+    torch = pytest.importorskip("torch")
+    cost, arch = cost_on(platform, SPACE, SHAPE), sample(1)[0]
+    certain = {
+        d.path: torch.nn.functional.one_hot(torch.tensor(int(arch.code[d.index])), len(d.options)).double()
+        for d in SPACE.decisions
+    }
+    expected = cost.expected(certain)
+    assert expected["latency_ms"].item() == pytest.approx(cost.evaluate(np.asarray(arch.code)[None])["latency_ms"][0])
+
+
+def codesign_space():
+    e = load("eyeriss")
+    spatial = replace(
+        e.spatial,
+        pes=oneof(64, 168, 512),
+        template=oneof("nvdla", "shidiannao", "eyeriss"),
+        buffer_b=oneof(2**14, 2**17),
+    )
+    return Space({"network": SPACE.tree, "platform": replace(e, spatial=spatial)})
+
+
+def test_a_platform_in_the_space_costs_the_same_as_when_it_is_fixed():
+    space = codesign_space()
+    archs = sample(20, space)
+    together = get("costs", "dataflow")(space, SHAPE).evaluate(archs)
+    for i in (0, 7, 19):
+        arch = archs[i]
+        alone = get("costs", "dataflow")(space, SHAPE, platform=arch.tree["platform"])
+        got = alone.evaluate(np.asarray(arch.code)[None])
+        for metric in ("latency_ms", "energy_mj"):
+            assert got[metric][0] == pytest.approx(together[metric][i])
+    assert len(set(together["area_mm2"].tolist())) > 1
+
+
+def test_a_choice_between_whole_platforms_works_too():
+    space = Space({"network": SPACE.tree, "platform": oneof(load("nvdla_64"), load("nvdla_512"))})
+    archs = sample(30, space)
+    latency = get("costs", "dataflow")(space, SHAPE).evaluate(archs)["latency_ms"]
+    for i in range(30):
+        fixed = get("costs", "dataflow")(space, SHAPE, platform=archs[i].tree["platform"])
+        assert fixed.evaluate(np.asarray(archs[i].code)[None])["latency_ms"][0] == pytest.approx(latency[i])
+
+
+def test_what_a_platform_cannot_give_is_nan_or_refused():
+    archs = sample(2)
+    assert np.isnan(
+        get("costs", "roofline")(SPACE, SHAPE, platform="a100", dtype="fp8").evaluate(archs)["latency_ms"]
+    ).all()
+    with pytest.raises(ConfigurationError, match=r"needs a \[compute\] section.*'eyeriss'"):
+        get("costs", "roofline")(SPACE, SHAPE, platform="eyeriss")
+    with pytest.raises(ConfigurationError, match="platform=..."):
+        get("costs", "roofline")(SPACE, SHAPE)
+    build = load("arria10")
+    crowded = replace(build, fpga=replace(build.fpga, dsp_blocks=10))
+    assert np.isnan(get("costs", "fpga")(SPACE, SHAPE, platform=crowded).evaluate(archs)["latency_ms"]).all()
+
+
+def test_a_larger_batch_costs_more_in_total_and_less_for_each():
+    archs = sample(4)
+    one, many = (cost_on("h200", SPACE, SHAPE, batch=b).evaluate(archs)["latency_ms"] for b in (1, 64))
+    assert (many >= one).all()
+    assert (many / 64 < one).all()
+
+
+def test_formats_change_bit_operations_by_the_product_of_their_bits():
+    archs = sample(4)
+    wide, narrow = (
+        get("costs", "bitops")(SPACE, SHAPE, weights=f, activations=f).evaluate(archs)["bit_operations_gbops"]
+        for f in ("int8", "int4")
+    )
+    assert np.allclose(wide, 4 * narrow)
+
+
+def test_private_inference_counts_rounds_of_comparisons():
+    archs = sample(5)
+    columns = get("costs", "mpc")(SPACE, SHAPE).evaluate(archs)
+    assert (columns["rounds_count"] > 0).all()
+    slow = get("costs", "mpc")(SPACE, SHAPE, network=(44e6, 0.4)).evaluate(archs)
+    assert np.allclose(slow["latency_ms"] - columns["latency_ms"], 360 * columns["rounds_count"])
+
+
+def test_kernels_of_a_module_match_a_hand_count():
+    nn = pytest.importorskip("torch").nn
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, padding=1, groups=8),
+        nn.Flatten(),
+        nn.Linear(512, 5),
+    )
+    k = kernels_of_module(net, (3, 16, 16))
+    assert k.names == ("convolution", "relu", "convolution", "addmm")
+    assert k.macs.tolist() == [64 * 27 * 8, 0, 64 * 9 * 8, 512 * 5]
+    assert k.inputs.tolist() == [768, 512, 512, 512]
+
+
+def test_an_npu_prefers_gated_convolutions_to_attention():
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+
+    class Gated(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mix, self.gate = nn.Conv1d(64, 64, 3, padding=1, groups=64), nn.Conv1d(64, 64, 1)
+            self.up, self.down = nn.Conv1d(64, 256, 1), nn.Conv1d(256, 64, 1)
+
+        def forward(self, x):
+            y = x.transpose(1, 2)
+            y = y + self.mix(y) * torch.nn.functional.hardsigmoid(self.gate(y))
+            return (y + self.down(torch.relu(self.up(y)))).transpose(1, 2)
+
+    attention = nn.TransformerEncoderLayer(64, 4, 256, batch_first=True)
+    conv, vit = kernels_of_module(Gated(), (197, 64)), kernels_of_module(attention, (197, 64))
+    assert not_integer_friendly(conv) == ()
+    assert "native_layer_norm" in not_integer_friendly(vit)
+    npu = get("costs", "npu")(SPACE, SHAPE, platform="edge_npu")
+    seconds = [npu.kernel_costs(k, load("edge_npu"))["latency_ms"].sum() for k in (conv, vit)]
+    assert seconds[0] < seconds[1]
+
+
+@pytest.mark.slow
+def test_kernels_of_an_onnx_file_match_those_of_the_module(tmp_path):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+    from archwright.costs.kernels import kernels_of_onnx
+
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(8 * 64, 5)
+    ).eval()
+    torch.onnx.export(net, (torch.zeros(1, 3, 8, 8),), tmp_path / "net.onnx", dynamo=False)
+    assert kernels_of_onnx(tmp_path / "net.onnx").macs.sum() == kernels_of_module(net, (3, 8, 8)).macs.sum()
