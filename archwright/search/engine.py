@@ -6,6 +6,7 @@ Asynchronous executors (a simulated clock) are asked for one candidate a free wo
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from archwright.search.measure import SIMULATED, Bench, Job, Outcome, seed_of
 from archwright.search.problem import Problem
 from archwright.search.trial import Candidate, Strategy, Trial
 from archwright.space.architecture import Architecture
+
+FREEZE_EVERY = 5000  # trials
 
 
 @dataclass
@@ -89,6 +92,7 @@ class Engine:
         self._waiting: list[Outcome] = []  # of candidates that a replay left open
         self._running = 0
         self._lines: list[str] = []
+        self._freeze_at = FREEZE_EVERY
         self._over = False  # the strategy has nothing more to ask for
         self._began = time.perf_counter()
         self._before = 0.0  # seconds spent in earlier parts of the run
@@ -166,6 +170,14 @@ class Engine:
 
     def run(self) -> Progress:
         """Go on until the budget is spent or the strategy is finished."""
+        frozen = gc.get_freeze_count()
+        try:
+            return self._run()
+        finally:
+            if not frozen:
+                gc.unfreeze()
+
+    def _run(self) -> Progress:
         self._began = time.perf_counter()
         waiting, self._waiting = self._waiting, []
         self._settle_now(waiting)
@@ -308,6 +320,13 @@ class Engine:
             self.progress.feasible += t.state == "complete"
             self.progress.failed += t.state == "failed"
         self.progress.trials += trials
+        if len(self.progress.trials) >= self._freeze_at:
+            # Trials live as long as the run. Without this every full garbage collection walks through all of them, and
+            # the cost of a trial grows with their number.
+            self._freeze_at += FREEZE_EVERY
+            if gc.isenabled():
+                gc.collect()
+                gc.freeze()
 
     def _tell(self, trials: Sequence[Trial]) -> None:
         if self.executor.asynchronous:

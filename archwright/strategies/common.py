@@ -209,6 +209,12 @@ class Proposals:
                 return
             wanted = n - len(chosen)
 
+    def known(self, codes: np.ndarray) -> np.ndarray:
+        """Rows of codes (n, D) int16 that were proposed before."""
+        data, width = codes.tobytes(), 2 * codes.shape[1]
+        rows = [i for i in range(len(codes)) if data[i * width : (i + 1) * width] in self.seen]
+        return np.array(rows, np.int64)
+
     def _new(self, made: Architectures, held: set[bytes]) -> tuple[list[int], list[bytes]]:
         """Rows of a batch that are neither proposed nor held back nor repeated within it, and their keys."""
         data, width = made.codes.tobytes(), 2 * made.codes.shape[1]

@@ -4,8 +4,8 @@ Deb et al., "A fast and elitist multiobjective genetic algorithm: NSGA-II" (2002
 tournaments (rank, then crowding, III.C), children made by crossover (probability 0.9) and mutation (each decision with
 probability 1/D), and the best of parents and children survive; constraints by constraint-domination (VI.A). Any number
 of objectives; with more than three, most points become non-dominated and the pressure falls.
-Differences: crossover is uniform over the space's decisions, at most four decisions mutate in one child, and no
-architecture is proposed twice. The survivors are chosen whenever a population of new trials is there, however they
+Differences: crossover is uniform over the space's decisions, at most four decisions mutate in one child (and one more
+if the child was proposed before), and no architecture is proposed twice. The survivors are chosen whenever a population of new trials is there, however they
 were asked for.
 """
 
@@ -122,4 +122,7 @@ class NSGA2:
             rows = np.flatnonzero(changes == count)
             if len(rows):
                 codes[rows] = self._space.mutate(Architectures(self._space, codes[rows]), rng, count).codes
+        known = self._proposals.known(codes)
+        if len(known):  # mutated once more, so that a population that has converged does not draw in vain
+            codes[known] = self._space.mutate(Architectures(self._space, codes[known]), rng).codes
         return Architectures(self._space, codes)
