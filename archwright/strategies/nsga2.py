@@ -5,8 +5,8 @@ tournaments (rank, then crowding, III.C), children made by crossover (probabilit
 probability 1/D), and the best of parents and children survive; constraints by constraint-domination (VI.A). Any number
 of objectives; with more than three, most points become non-dominated and the pressure falls.
 Differences: crossover is uniform over the space's decisions, at most four decisions mutate in one child (and one more
-if the child was proposed before), and no architecture is proposed twice. The survivors are chosen whenever a population of new trials is there, however they
-were asked for.
+if the child was proposed before), and no architecture is proposed twice. The survivors are chosen whenever a population
+of new trials is there, however they were asked for.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class RegularizedEvolution:
 
     @property
     def batch(self) -> int:
-        """The random start, then a tenth of the population; the paper's 450 workers ran far more at once for P = 100."""
+        """The random start, then a tenth of the population (the paper ran 450 workers at once for P = 100)."""
         return max(1, self._population // 10, self._population - self._asked)
 
     def ask(self, n: int) -> Sequence[Candidate]:
