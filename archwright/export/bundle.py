@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from archwright.space import Architecture
 
 FORMAT = 1
+_OUTPUTS = {
+    "classification": "Scores of the classes before softmax.",
+    "regression": "Standardised targets: multiply by target_std and add target_mean.",
+}
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ def export_best(
         "architecture_digest": architecture.digest,
         "input_shapes": json.dumps(network.input_shapes),
         "layers": json.dumps([names[step.name] for step in network.program.steps]),
-        "preprocessing": head.preprocessing,
+        "preprocessing": json.dumps(_said(task), default=str),
     }
     report = None
     with replaced(folder) as fresh:
@@ -91,6 +95,7 @@ def export_best(
             except MissingPackageError as error:
                 notes.append(str(error))
         written = _metrics(network, architecture, measured, predicted or {}, source, report, notes)
+        written["preprocessing"] = json.loads(about["preprocessing"])
         (fresh / "metrics.json").write_text(json.dumps(written, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     if report is not None:
         report = OnnxReport(**{**vars(report), "path": folder / "model.onnx"})
@@ -127,17 +132,17 @@ def _head(
     predicted: Mapping[str, float],
     real: Sequence[Tensor] | None,
 ) -> Notes:
-    figures: dict[str, float | str] = dict(measured)
-    for name, value in predicted.items():
-        figures.setdefault(f"{name} (predicted)", value)
+    figures: dict[str, float | str] = {}
+    for name, value in {**predicted, **measured}.items():
+        guess = predicted.get(name)
+        differs = guess is not None and name in measured and not math.isclose(guess, value, rel_tol=1e-3)
+        figures[name] = f"{value:.6g} (predicted {guess:.6g})" if differs else float(value)
     vocabulary = None
     if real is not None and not real[0].is_floating_point():
         vocabulary = int(max(int(x.max()) for x in real)) + 1
     outputs = ""
     if task is not None:
-        outputs = {"classification": "Unnormalised scores of the classes.", "regression": "Predicted targets."}.get(
-            task.kind, ""
-        )
+        outputs = _OUTPUTS.get(task.kind, "")
     return Notes(
         title=title.rstrip("."),
         architecture=str(architecture),
@@ -150,19 +155,35 @@ def _head(
 
 
 def _preprocessing(task: Any, real: Sequence[Tensor] | None) -> str:
-    """How inputs must be prepared: what the task says, and the mean and spread of the inputs that were seen."""
+    """How inputs must be prepared: what the task says, line by line, and the range of the inputs that were seen."""
     if task is None or real is None:
         return ""
-    said = str(getattr(task, "preprocessing", "") or "")
+    said = [f"  {key}: {_short(value)}" for key, value in _said(task).items()]
     x = real[0]
-    if not x.is_floating_point():
-        return f"{said} Integers, as task {task.name!r} gives them.".strip()
-    seen = (
-        f"Float32 as task {task.name!r} gives them: mean {float(x.mean()):.3g}, "
-        f"standard deviation {float(x.std()):.3g}, range {float(x.min()):.3g} to {float(x.max()):.3g} "
-        f"in a batch of {len(x)} test inputs."
+    if x.is_floating_point():
+        seen = (
+            f"Float32; {len(x)} test inputs have mean {float(x.mean()):.3g}, standard deviation {float(x.std()):.3g}, "
+            f"range {float(x.min()):.3g} to {float(x.max()):.3g}."
+        )
+    else:
+        seen = f"Integers from {int(x.min())} to {int(x.max())} in {len(x)} test inputs."
+    return "\n".join(
+        [seen, f"Prepared by task {task.name!r}:" if said else f"As task {task.name!r} gives them.", *said]
     )
-    return f"{said} {seen}".strip()
+
+
+def _said(task: Any) -> Mapping[str, Any]:
+    """The task's own words on preprocessing, as JSON values."""
+    said = getattr(task, "preprocessing", None) or {}
+    return dict(said) if isinstance(said, Mapping) else {"note": str(said)}
+
+
+def _short(value: Any) -> str:
+    """A value in a line; of long lists the first few entries."""
+    if isinstance(value, list | tuple):
+        shown = ", ".join(_short(v) for v in value[:12])
+        return f"{shown}, ... ({len(value)}; all are in metrics.json)" if len(value) > 12 else shown
+    return f"{value:.9g}" if isinstance(value, float) else str(value)
 
 
 def _finite(values: Mapping[str, float]) -> dict[str, float | None]:

@@ -87,7 +87,7 @@ def _imports(needed: set[str]) -> str:
 
 def _head(program: Program, notes: Notes, parameters: int) -> str:
     shapes = ", ".join(f"(batch, {', '.join(map(str, s))})" for s in program.input_shapes)
-    lines = [f"{notes.title}.", "", f"Input: {shapes}. {notes.preprocessing}".strip()]
+    lines = [f"{notes.title}.", "", *f"Input: {shapes}. {notes.preprocessing}".strip().split("\n")]
     result = ", ".join(map(str, program.shape))
     lines.append(f"Output: (batch, {result}). {notes.outputs}".strip())
     lines.append(f"Parameters: {parameters:,}")

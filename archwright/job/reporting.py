@@ -12,7 +12,8 @@ import numpy as np
 
 from archwright.costs.lut import LatencyTable
 from archwright.job.config import RunConfig
-from archwright.report.collect import from_result
+from archwright.nets.build import program_of
+from archwright.report.collect import from_result, layer_costs
 from archwright.report.data import Calibration, Curve, ReportData
 from archwright.report.diagram import describe
 from archwright.report.html import report
@@ -74,10 +75,10 @@ def _data(
         "seconds": (_json(kept / "clock.json") or {}).get("seconds"),
         "calibrations": _calibrations(setup, finalists, kept),
         "missing": {
-            "calibrations": "no limit or goal of this run is on latency"
+            "calibrations": "No limit or goal of this run is on latency."
             if not setup.latency
-            else "no finalist was measured yet",
-            "curves": "no feasible trial was found",
+            else "No finalist was measured yet.",
+            "curves": "No feasible trial was found.",
         },
     }
     if chosen is not None and trial is not None:
@@ -87,6 +88,9 @@ def _data(
             "measured": chosen["metrics"],
             "description": describe(architecture, setup.task.input_shape),
         }
+        if (kept / "latency.json").exists():
+            table = LatencyTable.load(kept / "latency.json", setup.space, setup.task.input_shape)
+            more["layer_costs"] = layer_costs(table, program_of(architecture, setup.task.input_shape))
     data = from_result(
         result, title=f"{setup.task.name}: {folder.name}", chosen=trial,
         baselines={} if baseline is None else {"random search": baseline}, **more,

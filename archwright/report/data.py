@@ -67,6 +67,7 @@ class ReportData:
         measured: what was measured on the exported network.
         curve_metric: what the curves show: a metric name, or words such as "hypervolume".
         curves: progress of the search and of its baselines.
+        volumes: hypervolume of the front, as a share of what this search reached; shown with two goals or more.
         importance: decision -> share of the variance of `importance_metric` that it explains alone.
         calibrations: predicted against measured values.
         description: of the chosen network.
@@ -91,6 +92,7 @@ class ReportData:
     measured: Mapping[str, float] = field(default_factory=dict)
     curve_metric: str = ""
     curves: Sequence[Curve] = ()
+    volumes: Sequence[Curve] = ()
     importance: Mapping[str, float] = field(default_factory=dict)
     importance_metric: str = ""
     calibrations: Sequence[Calibration] = ()

@@ -17,11 +17,12 @@ import numpy as np
 
 from archwright.errors import ExportError
 from archwright.report import plots
-from archwright.report.data import ReportData, Section, breaks
+from archwright.report.data import Curve, ReportData, Section
 from archwright.report.drawing import colour_of, draw
-from archwright.report.words import big_integer, duration, label, number, short_number, split_metric, with_unit
+from archwright.report.verdict import head
+from archwright.report.words import big_integer, label, number, split_metric, with_unit
 
-MOST_ROWS, MOST_BARS = 30, 24
+MOST_ROWS, MOST_BARS, MOST_COLUMNS = 30, 24, 4
 
 
 def report(data: ReportData, path: str | Path) -> Path:
@@ -47,13 +48,14 @@ def page(data: ReportData) -> str:
     """The whole page as text."""
     writer = _Writer()
     parts = [
-        _head(data),
+        head(data),
         writer.section(_front(data)),
         writer.section(_table(data)),
         writer.section(_network(data)),
         writer.section(_layers(data)),
-        writer.pair(_progress(data), _feasible(data)),
+        writer.pair(_progress(data), _volume(data) or _feasible(data)),
         writer.pair(_importance(data), *_calibrations(data)),
+        writer.section(_feasible(data) if _volume(data) else None),
         *(writer.section(section) for section in data.sections),
         writer.section(_reproduce(data)),
     ]
@@ -155,109 +157,22 @@ def _absent(data: ReportData, key: str, why: str) -> str:
     return f'<p class="missing">{escape(data.missing.get(key, why))}</p>'
 
 
-def _value(data: ReportData, metric: str) -> tuple[float, str] | None:
-    """The best known value of the chosen network and how it is known."""
-    if metric in data.measured:
-        return float(data.measured[metric]), "measured"
-    if metric in data.predicted:
-        return float(data.predicted[metric]), "predicted"
-    if data.chosen is not None and metric in data.columns:
-        value = float(data.columns[metric][data.chosen])
-        if math.isfinite(value):
-            return value, "in the search"
-    return None
-
-
-def _broken(data: ReportData) -> list[str]:
-    """Limits that the chosen network breaks, in words."""
-    out = []
-    for o in data.limits:
-        found = _value(data, o.metric)
-        if found and breaks(o, np.array([found[0]]))[0]:
-            bound = o.at_most if o.at_most is not None and found[0] > o.at_most else o.at_least
-            out.append(
-                f"{split_metric(o.metric)[0]} is {with_unit(o.metric, found[0])}, "
-                f"the limit {with_unit(o.metric, bound or 0.0)}"
-            )
-    return out
-
-
-def verdict(data: ReportData) -> str:
-    """The result in one sentence."""
-    if data.chosen is None and not data.measured:
-        return f"No network was chosen: {data.missing.get('chosen', 'no trial is complete')}."
-    shown = dict.fromkeys([*(o.metric for o in data.objectives), "params_m"])
-    words = []
-    for metric in shown:
-        found = _value(data, metric)
-        if found is None:
-            continue
-        name, text = split_metric(metric)[0], with_unit(metric, found[0])
-        other = data.predicted.get(metric)
-        both = f" (predicted {with_unit(metric, other)})" if found[1] == "measured" and other is not None else ""
-        words.append(
-            f"{text} {name}{both}" if metric != "params_m" else f"{short_number(found[0] * 1e6)} parameters{both}"
-        )
-    joined = ", ".join(words[:-1]) + f" and {words[-1]}" if len(words) > 1 else "".join(words)
-    broken = _broken(data)
-    if broken:
-        end = f"; it breaks a limit: {'; '.join(broken)}"
-    elif not data.limits:
-        end = ""
-    else:
-        end = "; it is within the limit" if len(data.limits) == 1 else "; it is within all limits"
-    return f"The best network has {joined}{end}."
-
-
-def _head(data: ReportData) -> str:
-    tiles = []
-    for o in dict.fromkeys(o.metric for o in data.objectives):
-        found = _value(data, o)
-        if found is None:
-            continue
-        other = data.predicted.get(o) if found[1] == "measured" else None
-        how = f"{found[1]}; predicted {with_unit(o, other)}" if other is not None else found[1]
-        tiles.append((with_unit(o, found[0]), f"{split_metric(o)[0]}, {how}", ""))
-    params = _value(data, "params_m")
-    if data.description is not None and "params_m" not in {o.metric for o in data.objectives}:
-        tiles.append((short_number(data.description.params), "parameters", ""))
-    elif params and "params_m" not in {o.metric for o in data.objectives}:
-        tiles.append((short_number(params[0] * 1e6), "parameters", ""))
-    if data.description is not None and "macs_m" not in {o.metric for o in data.objectives}:
-        tiles.append((short_number(data.description.macs), "MACs per sample", ""))
-    if data.limits and (data.chosen is not None or data.measured):
-        limits = ", ".join(
-            f"{split_metric(o.metric)[0]} {sign} {with_unit(o.metric, b)}"
-            for o in data.limits
-            for sign, b in (("≤", o.at_most), ("≥", o.at_least))
-            if b is not None
-        )
-        broken = _broken(data)
-        tiles.append(("over the limit" if broken else "feasible", limits, "bad" if broken else "ok"))
-    if data.states:
-        size = f" of {big_integer(data.space_size)} networks" if data.space_size else ""
-        tiles.append((f"{len(data.states):,}", f"trials{size}", ""))
-    if data.seconds is not None:
-        tiles.append((duration(data.seconds), "search time", ""))
-    boxes = "".join(
-        f'<div class="tile"><b class="{c}">{escape(a)}</b><span>{escape(b)}</span></div>' for a, b, c in tiles
-    )
-    return (
-        f'<header><h1>{escape(data.title)}</h1><p class="verdict">{escape(verdict(data))}</p>'
-        f'<div class="tiles">{boxes}</div></header>'
-    )
-
-
 def _front(data: ReportData) -> Section:
     title = "Pareto front" if len(data.goals) > 1 else "Trials and limits"
     figure = plots.pareto(data) if data.states else None
     if figure is None:
         return Section(title, _absent(data, "front", "Two metrics are needed for this figure; this run has fewer."))
+    hidden = plots.hidden_limits(figure, data)
     many = len(data.states)
     note = (
         "Each point is a trial. Blue points are the front: no feasible trial is better in every goal. "
-        "The red star is the network that was exported, dashed red lines are the limits; hover for details."
+        "The red star is the network that was exported, with the values that the search had for it; dashed red lines "
+        "are the limits. Hover for details."
     )
+    if any(trace["name"].startswith("exported") for trace in figure["data"]):
+        note += " The empty star is the same network after its last training, as measured."
+    if hidden:
+        note += f" Far outside, and so not drawn, is the limit of {' and of '.join(hidden)}."
     if many > plots.MOST_POINTS:
         note += f" Of {many:,} trials {plots.MOST_POINTS:,} are drawn, evenly over the run."
     if len(data.goals) > 2:
@@ -273,8 +188,9 @@ def _table(data: ReportData) -> Section | None:
         return Section(
             "Networks of the front", _absent(data, "front", "The front is empty: no trial is within the limits.")
         )
-    wanted = dict.fromkeys([*(o.metric for o in data.objectives), *data.columns])
-    metrics = [m for m in wanted if m in data.columns and np.isfinite(data.columns[m][rows]).any()][:7]
+    wanted = dict.fromkeys([*(o.metric for o in data.objectives), "params_m", "macs_m", *data.columns])
+    metrics = [m for m in wanted if m in data.columns and np.isfinite(data.columns[m][rows]).any()]
+    metrics = metrics[: max(MOST_COLUMNS, len(data.objectives))]
     shown = rows[:MOST_ROWS]
     if data.chosen in rows and data.chosen not in shown:
         shown = [*shown[:-1], data.chosen]
@@ -324,32 +240,42 @@ def _layers(data: ReportData) -> Section:
         names.append(f"{len(left)} smaller layers")
         heights.append(float(sum(values[i] for i in left)))
         colours.append(plots.GREY)
-    name, unit = split_metric(metric)
+    name = split_metric(metric)[0]
     note = f"{name[:1].upper() + name[1:]} of each layer, in the order of the network; colours as in the drawing."
     if not data.layer_costs:
         why = "Times by layer were not supplied, so multiply-accumulates stand here."
         note += f" {data.missing.get('layer_costs', why)}"
-    return Section(
-        "Cost by layer", figure=plots.bars(names, heights, label(metric), colours=colours, unit=unit), note=note
-    )
+    texts = [with_unit(metric, float(f"{v:.3g}")) for v in heights]
+    return Section("Cost by layer", figure=plots.bars(names, heights, label(metric), texts, colours=colours), note=note)
 
 
 def _progress(data: ReportData) -> Section:
-    title = "Progress"
     curves = [c for c in data.curves if len(c.points)]
     if not curves:
-        return Section(
-            title, _absent(data, "curves", "No feasible network was found, so there is no progress to show.")
-        )
-    note = "Best feasible value so far."
-    if len(curves) > 1:
-        names = " and ".join(c.name for c in curves[1:])
-        note += f" Dotted: {names}, with the same budget."
-        if any(len(c.low) for c in curves):
-            note += " Bands give the spread over seeds."
-    else:
+        why = "No feasible network was found, so there is no progress to show."
+        return Section("Progress", _absent(data, "curves", why))
+    note = f"Best {split_metric(data.curve_metric)[0] or 'value'} of a feasible trial so far.{_beside(curves)}"
+    if len(curves) == 1:
         note += f" {data.missing.get('baseline', 'No baseline was run beside this search.')}"
-    return Section(title, figure=plots.anytime(curves, data.curve_metric), note=note)
+    return Section("Progress", figure=plots.anytime(curves, data.curve_metric), note=note)
+
+
+def _volume(data: ReportData) -> Section | None:
+    curves = [c for c in data.volumes if len(c.points)]
+    if len(data.goals) < 2 or not curves:
+        return None
+    note = (
+        "Hypervolume of the front so far, over all goals together: 1 is what this search reached at its end, "
+        f"measured from the worst values that were seen.{_beside(curves)}"
+    )
+    return Section("Progress of the front", figure=plots.anytime(curves, "hypervolume"), note=note)
+
+
+def _beside(curves: Sequence[Curve]) -> str:
+    """What the other lines of a figure are."""
+    others = " and ".join(c.name for c in curves[1:])
+    band = " Bands give the spread over seeds." if any(len(c.low) for c in curves) else ""
+    return (f" Dotted: {others}, with the same budget." if others else "") + band
 
 
 def _feasible(data: ReportData) -> Section:
@@ -382,7 +308,8 @@ def _importance(data: ReportData) -> Section:
     )
     if rest:
         note += f" {rest} smaller ones are left out."
-    figure = plots.bars([n for n, _ in top], [100 * s for _, s in top], "explained variance (%)", unit="%")
+    shares = [100 * s for _, s in top]
+    figure = plots.bars([n for n, _ in top], shares, "explained variance (%)", [f"{s:.3g} %" for s in shares])
     return Section(title, figure=figure, note=note)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from archwright.report.data import Calibration, Curve, ReportData
-from archwright.report.words import duration, label, number, split_metric, with_unit
+from archwright.report.words import duration, label, split_metric, with_unit
 from archwright.search.problem import Objective
 
 BLUE, PALE, GREY, RED, INK, GRID = "#2f6db3", "#c9d3dc", "#8b97a3", "#c0452f", "#1f2933", "#e9edf1"
@@ -116,11 +116,11 @@ def pareto(data: ReportData) -> Figure | None:
     if data.chosen is not None and known[data.chosen]:
         star = {"color": RED, "size": 16, "symbol": "star", "line": {"color": "#fff", "width": 1}}
         traces.append(_points(data, np.array([data.chosen]), x, y, "chosen", star))
-    lines, notes = _limit_lines(axes)
-    ranges = {
-        "xaxis": {"range": _window(x[known], front, x, axes[0])},
-        "yaxis": {"range": _window(y[known], front, y, axes[1])},
-    }
+    ends = [_window(v[known], front, v, o, data.measured.get(o.metric)) for o, v in zip(axes, (x, y), strict=True)]
+    if _measured_inside(data, axes, ends):
+        traces.append(_exported(data, axes))
+    ranges = {"xaxis": {"range": ends[0]}, "yaxis": {"range": ends[1]}}
+    lines, notes = _limit_lines(axes, ends)
     return {
         "data": traces,
         "layout": layout(label(axes[0].metric), label(axes[1].metric), 440, shapes=lines, annotations=notes, **ranges),
@@ -140,22 +140,63 @@ def _points(
     return trace
 
 
-def _window(known: np.ndarray, front: np.ndarray, values: np.ndarray, objective: Objective) -> list[float]:
-    """A range that shows the front, the limit and nearly all trials; a few wild ones fall outside."""
+def _measured_inside(data: ReportData, axes: Sequence[Objective], ends: Sequence[Sequence[float]]) -> bool:
+    """Whether the exported network as measured is known and falls into the figure."""
+    measured = [data.measured.get(o.metric, float("nan")) for o in axes]
+    return all(low <= value <= high for value, (low, high) in zip(measured, ends, strict=True))
+
+
+def _exported(data: ReportData, axes: Sequence[Objective]) -> dict[str, Any]:
+    """The exported network where it was measured, as an empty star."""
+    x, y = (float(data.measured[o.metric]) for o in axes)
+    told = "<br>".join(
+        f"{_safe(split_metric(o.metric)[0])} {with_unit(o.metric, v)}" for o, v in zip(axes, (x, y), strict=True)
+    )
+    return {
+        "type": "scatter", "mode": "markers", "name": "exported, as measured", "x": [x], "y": [y], "text": [told],
+        "hovertemplate": "exported, as measured<br>%{text}<extra></extra>",
+        "marker": {"color": RED, "size": 15, "symbol": "star-open", "line": {"width": 1.8}},
+    }  # fmt: skip
+
+
+def _window(
+    known: np.ndarray, front: np.ndarray, values: np.ndarray, objective: Objective, measured: float | None
+) -> list[float]:
+    """A range that shows the front, nearly all trials, and the limit and final measurement where they are near."""
     low, high = np.quantile(known, [0.02, 0.98])
     inside = [low, high, *values[front].tolist()]
-    inside += [b for b in (objective.at_most, objective.at_least) if b is not None]
     if objective.goal == "maximize":
         inside.append(float(known.max()))
+    span = max(inside) - min(inside) or abs(max(inside)) or 1.0
+    nearby = bounds_of(objective) + ([] if measured is None else [float(measured)])
+    inside += [b for b in nearby if min(inside) - span <= b <= max(inside) + span]
     span = max(inside) - min(inside) or abs(max(inside)) or 1.0
     return [min(inside) - 0.06 * span, max(inside) + 0.08 * span]
 
 
-def _limit_lines(axes: tuple[Objective, Objective]) -> tuple[list[Any], list[Any]]:
+def bounds_of(objective: Objective) -> list[float]:
+    """The bounds that an objective has."""
+    return [b for b in (objective.at_most, objective.at_least) if b is not None]
+
+
+def hidden_limits(figure: Mapping[str, Any], data: ReportData) -> list[str]:
+    """Limits that lie outside of the front's figure, in words."""
+    axes = plane(data)
+    out = []
+    for axis, objective in zip(("xaxis", "yaxis"), axes or (), strict=False):
+        low, high = figure["layout"][axis]["range"]
+        for bound in bounds_of(objective):
+            if not low <= bound <= high:
+                out.append(f"{split_metric(objective.metric)[0]} {with_unit(objective.metric, bound)}")
+    return out
+
+
+def _limit_lines(axes: tuple[Objective, Objective], ranges: Sequence[Sequence[float]]) -> tuple[list[Any], list[Any]]:
+    """Lines and their texts for the limits that lie inside the ranges."""
     shapes, notes = [], []
-    for axis, objective in zip("xy", axes, strict=True):
+    for axis, objective, (low, high) in zip("xy", axes, ranges, strict=True):
         for bound, sign in ((objective.at_most, "≤"), (objective.at_least, "≥")):
-            if bound is None:
+            if bound is None or not low <= bound <= high:
                 continue
             other = "y" if axis == "x" else "x"
             shapes.append(
@@ -193,7 +234,7 @@ def anytime(curves: Sequence[Curve], metric: str) -> Figure:
         )  # fmt: skip
     finite = [v for c in curves for _, _, v in c.points if np.isfinite(v)]
     more = {"yaxis": {"range": _upper_range(finite)}} if finite else {}
-    return {"data": traces, "layout": layout("time (s)", f"best {label(metric)}", 330, **more)}
+    return {"data": traces, "layout": layout("time (s)", label(metric), 330, **more)}
 
 
 def _upper_range(values: Sequence[float]) -> list[float]:
@@ -227,14 +268,18 @@ def feasible_share(data: ReportData) -> Figure | None:
 
 
 def bars(
-    names: Sequence[str], values: Sequence[float], title: str, *, colours: Sequence[str] | str = BLUE, unit: str = ""
+    names: Sequence[str],
+    values: Sequence[float],
+    title: str,
+    texts: Sequence[str],
+    *,
+    colours: Sequence[str] | str = BLUE,
 ) -> Figure:
-    """Horizontal bars, the first on top."""
-    text = [f"{v:.3g}{' ' + unit if unit else ''}" if abs(v) < 1000 else f"{number(v)} {unit}".strip() for v in values]
+    """Horizontal bars with a text at the end of each, the first on top."""
     top = max([v for v in values if np.isfinite(v)], default=1.0) or 1.0
     trace = {
         "type": "bar", "orientation": "h", "y": list(range(len(names))), "x": [float(v) for v in values],
-        "marker": {"color": colours if isinstance(colours, str) else list(colours)}, "text": text,
+        "marker": {"color": colours if isinstance(colours, str) else list(colours)}, "text": list(texts),
         "textposition": "outside", "cliponaxis": False, "textfont": {"size": 11.5},
         "customdata": [_safe(n) for n in names], "hovertemplate": "%{customdata}: %{text}<extra></extra>",
     }  # fmt: skip

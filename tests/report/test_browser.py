@@ -50,7 +50,7 @@ def test_every_plot_is_drawn_and_the_console_stays_silent(written, tmp_path):
     page = opened(written, tmp_path, "--dump-dom")
     body = page.split("<body")[-1]
     plots = re.findall(r'<div class="plot[^"]*" id="(plot\d+)"', body)
-    assert len(plots) == 6
+    assert len(plots) == 7
     assert len(re.findall(r'class="plot-container', body)) == len(plots)
     assert body.count('class="main-svg"') >= 2 * len(plots)
     for part in re.split(r'<div class="plot [^"]*" id=', body)[1:]:

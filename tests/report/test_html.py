@@ -9,14 +9,15 @@ from runs import filled, searched
 
 from archwright.errors import ExportError
 from archwright.report import plots
-from archwright.report.collect import progress_curve, short_label
+from archwright.report.collect import progress_curve, short_label, volume_curves
 from archwright.report.data import Calibration, Curve, ReportData, Section
-from archwright.report.html import page, report, script_json, table, verdict
+from archwright.report.html import page, report, script_json, table
+from archwright.report.verdict import verdict
 from archwright.search.problem import Objective
 
 TITLES = [
-    "Pareto front", "Networks of the front", "The network", "Cost by layer", "Progress", "Feasible trials",
-    "Which decisions matter", "Settings, and how to run it again",
+    "Pareto front", "Networks of the front", "The network", "Cost by layer", "Progress",
+    "Progress of the front", "Feasible trials", "Which decisions matter", "Settings, and how to run it again",
 ]  # fmt: skip
 EVIL = '<img src=x onerror="alert(1)"></script><script>alert(2)</script>'
 
@@ -55,7 +56,7 @@ def test_a_full_report_has_every_section_and_every_plot_its_place():
         assert title in joined
     assert 'class="missing"' not in text
     places = {attrs["id"] for tag, attrs in reader.tags if attrs.get("class") == "plot"}
-    assert places == set(figures(text)) and len(places) == 6
+    assert places == set(figures(text)) and len(places) == 7
     assert "archwright search --maximize macs_m" in joined and "1.00 (Spearman)" in joined
 
 
@@ -84,6 +85,23 @@ def test_the_progress_curve_only_improves_and_ends_at_the_best():
     values, seconds = [p[2] for p in points], [p[0] for p in points]
     assert values == sorted(values) and seconds == sorted(seconds)
     assert points[-1][1:] == (len(result.trials), result.best.metrics["macs_m"])
+
+
+def test_hypervolumes_share_one_reference_and_end_at_one():
+    search, random = searched(), searched("random", 1)
+    ours, theirs = volume_curves([("search", search), ("random", random)])
+    assert ours.points[-1][2] == 1.0
+    values = [p[2] for p in theirs.points]
+    assert values == sorted(values)
+    swapped = volume_curves([("random", random), ("search", search)])
+    assert swapped[1].points[-1][2] == pytest.approx(1 / theirs.points[-1][2])
+
+
+def test_a_limit_far_from_all_trials_is_said_instead_of_drawn():
+    limits = (Objective("macs_m", "maximize"), Objective("params_m", at_most=5.0))
+    data = filled(objectives=limits)
+    assert plots.pareto(data)["layout"]["shapes"] == []
+    assert "not drawn, is the limit of parameters 5M" in page(data)
 
 
 def test_the_verdict_says_value_prediction_and_limit():
