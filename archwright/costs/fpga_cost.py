@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from archwright.costs import fpga
@@ -18,7 +20,7 @@ class Fpga(PlatformCost):
     """Latency of a build; NaN where it needs more DSP blocks than the board has. No energy model."""
 
     kind = "fpga"
-    metrics = ("latency_ms",)
+    metrics: ClassVar[tuple[str, ...]] = ("latency_ms",)
 
     def kernel_costs(self, k: Kernels, p: Platform) -> Columns:
         """Compute and memory one after the other; elementwise kernels are fused into the layers before them."""

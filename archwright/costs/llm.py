@@ -9,13 +9,14 @@ constant launch.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from archwright.costs.arrays import Array, ceil, maximum, minimum, where
 from archwright.costs.decoder import Decoder
 from archwright.costs.llm_operators import Link, Op, Split, Widths, genz_operators, operators
+from archwright.costs.tiles import slowdown
 
 FITS, TOO_LARGE, BAD_SPLIT, NO_RATE = range(4)
 REASONS = (
@@ -43,6 +44,7 @@ class Device(NamedTuple):
     compute_efficiency: Array = 1.0
     memory_efficiency: Array = 1.0
     link_efficiency: Array = 1.0
+    tiles: Any = None  # platforms.schema.Tiles: matrix products are slowed by partly filled tiles
 
     @property
     def link(self) -> Link:
@@ -78,6 +80,8 @@ def genz_device(
 def op_times(op: Op, device: Device) -> tuple[Array, Array, Array]:
     """Seconds of compute, memory and messages of one repetition."""
     compute = 2 * op.macs / (device.ops_per_s * device.compute_efficiency) + op.vector_ops / device.vector_ops_per_s
+    if device.tiles is not None and op.product is not None:
+        compute = compute * slowdown(*op.product, device.tiles)
     memory = (op.off_b / device.memory_b_per_s + op.on_b / device.onchip_b_per_s) / device.memory_efficiency
     return compute, memory, op.comm_s / device.link_efficiency
 

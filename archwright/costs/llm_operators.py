@@ -25,6 +25,7 @@ class Op(NamedTuple):
     count: Array
     vector_ops: Array = 0.0
     comm_s: Array = 0.0
+    product: tuple[Array, Array, Array] | None = None  # rows, columns, depth of a matrix product
 
 
 class Link(NamedTuple):
@@ -65,7 +66,8 @@ def gemm(
     edge = rows * (inner + out) * widths.activation
     weights = out * inner * widths.weight * weight_rows
     zero = 0.0 * edge
-    return Op(name, rows * out * inner, weights + (zero if resident else edge), edge if resident else zero, count)
+    off, on = (weights + zero, edge) if resident else (weights + edge, zero)
+    return Op(name, rows * out * inner, off, on, count, product=(rows, out, inner))
 
 
 def _sync(name: str, seconds: Array, count: Array) -> Op:

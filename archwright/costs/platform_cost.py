@@ -105,7 +105,7 @@ class PlatformCost(AdditiveCost):
         batch: samples at once; latencies and energies are of the batch.
     """
 
-    metrics: ClassVar[tuple[str, ...]] = ("latency_ms", "energy_mj")
+    metrics: ClassVar[tuple[str, ...]] = ("latency_ms", "energy_mj")  # and the area, where platforms differ
     kind: ClassVar[str] = ""
 
     def __init__(
@@ -120,7 +120,9 @@ class PlatformCost(AdditiveCost):
             raise ConfigurationError(f"a batch is at least 1, got {batch}")
         self.platform = None if platform is None else load(platform)
         self.batch = batch
-        if self.platform is not None:
+        if self.platform is None:
+            self.__dict__["metrics"] = (*type(self).metrics, "area_mm2")
+        else:
             self.check(self.platform)
 
     def check(self, platform: Platform) -> None:
