@@ -93,6 +93,7 @@ class Engine:
         self._running = 0
         self._lines: list[str] = []
         self._freeze_at = FREEZE_EVERY
+        self._running_loop = False
         self._over = False  # the strategy has nothing more to ask for
         self._began = time.perf_counter()
         self._before = 0.0  # seconds spent in earlier parts of the run
@@ -171,9 +172,11 @@ class Engine:
     def run(self) -> Progress:
         """Go on until the budget is spent or the strategy is finished."""
         frozen = gc.get_freeze_count()
+        self._running_loop = True
         try:
             return self._run()
         finally:
+            self._running_loop = False
             if not frozen:
                 gc.unfreeze()
 
@@ -320,10 +323,10 @@ class Engine:
             self.progress.feasible += t.state == "complete"
             self.progress.failed += t.state == "failed"
         self.progress.trials += trials
-        if len(self.progress.trials) >= self._freeze_at:
+        if self._running_loop and len(self.progress.trials) >= self._freeze_at:
             # Trials live as long as the run. Without this every full garbage collection walks through all of them, and
             # the cost of a trial grows with their number.
-            self._freeze_at += FREEZE_EVERY
+            self._freeze_at = len(self.progress.trials) + FREEZE_EVERY
             if gc.isenabled():
                 gc.collect()
                 gc.freeze()

@@ -1,3 +1,4 @@
+import gc
 import json
 import os
 import random
@@ -346,3 +347,18 @@ def test_kill_9_at_random_moments_loses_no_finished_trial(moments, strategy, wor
     killed, whole = load_trials(problem, tmp_path / "killed"), load_trials(problem, tmp_path / "whole")
     assert len(whole.trials) == trials
     assert parts.trajectory(killed) == parts.trajectory(whole)
+
+
+def test_a_long_run_leaves_the_garbage_collector_as_it_was(tmp_path):
+    problem = parts.problem(Toy())
+    seen = []
+
+    def watch(trials, progress):
+        seen.append(gc.get_freeze_count())
+
+    assert gc.get_freeze_count() == 0
+    for trials in (5200, 10_500):  # the second one starts with a replay
+        seen.clear()
+        run(problem, "random", f"{trials} trials", tmp_path, callbacks=[watch])
+        assert max(seen) > 0
+        assert gc.get_freeze_count() == 0
