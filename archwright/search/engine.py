@@ -17,7 +17,7 @@ from archwright.errors import RunLogError
 from archwright.search.budget import Budget
 from archwright.search.executor import Executor, Simulated
 from archwright.search.log import Ask, LoggedTrial, RunLog, ask_line, trial_line
-from archwright.search.measure import SIMULATED, Bench, Job, Outcome, seed_of
+from archwright.search.measure import Bench, Job, Outcome, seed_of, simulated_seconds
 from archwright.search.problem import Problem
 from archwright.search.trial import Candidate, Strategy, Trial
 from archwright.space.architecture import Architecture
@@ -301,8 +301,8 @@ class Engine:
         asynchronous = self.executor.asynchronous
         trials = []
         for o in outcomes:
-            if not asynchronous and SIMULATED in o.metrics:
-                progress.simulated_seconds += o.metrics[SIMULATED]
+            if not asynchronous:
+                progress.simulated_seconds += simulated_seconds(o)
             trial = Trial(
                 o.number, self._open.pop(o.number), o.state, o.metrics, o.seconds, o.error, at,
                 progress.simulated_seconds,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from archwright.errors import ConfigurationError
-from archwright.search.measure import SIMULATED, Chain, Job, Outcome, measure
+from archwright.search.measure import Chain, Job, Outcome, measure, simulated_seconds
 from archwright.search.problem import Problem
 
 
@@ -99,8 +99,7 @@ class Simulated:
 
     def enter(self, outcome: Outcome, start_s: float) -> None:
         """Let an outcome appear when its evaluation, begun at `start_s`, would have ended."""
-        duration = outcome.metrics.get(SIMULATED, 0.0)
-        heapq.heappush(self._events, (start_s + max(duration, 0.0), outcome.number, outcome))
+        heapq.heappush(self._events, (start_s + simulated_seconds(outcome), outcome.number, outcome))
 
     def next_s(self) -> float:
         """Simulated time of the next outcome; infinite if none is under way."""

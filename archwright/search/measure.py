@@ -46,6 +46,12 @@ class Outcome:
     error: str | None = None
 
 
+def simulated_seconds(outcome: Outcome) -> float:
+    """What the evaluation would have cost; 0 where nobody says, or says nonsense."""
+    value = outcome.metrics.get(SIMULATED, 0.0)
+    return value if 0.0 < value < math.inf else 0.0
+
+
 def seed_of(run_seed: int, number: int) -> int:
     """Seed of a trial's evaluation, below 2^31: the finaliser of MurmurHash3 over (run seed, number)."""
     x = (run_seed * 0x9E3779B1 + number + 1) & 0xFFFFFFFF
