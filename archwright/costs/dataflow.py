@@ -76,6 +76,7 @@ class Engine(NamedTuple):
     """One accelerator; rates in elements a cycle, sizes in elements.
 
     lanes: input channels (nvdla) or output columns (shidiannao) inside a cluster, 0 = the template's own.
+    image_channels: nvdla unrolls inputs of at most this many channels along the kernel's width.
     """
 
     pes: Array
@@ -83,6 +84,7 @@ class Engine(NamedTuple):
     memory_per_cycle: Array
     l2_size: Array
     lanes: Array = 0.0
+    image_channels: Array = 4.0
 
 
 class Plan(NamedTuple):
@@ -97,6 +99,7 @@ class Plan(NamedTuple):
     l2_weight_reads: Array
     l2_output_writes: Array
     active_pes: Array
+    nested: Array = 1.0  # a step passes through an inner cluster, which MAESTRO charges one cycle
 
 
 class Run(NamedTuple):
@@ -110,14 +113,21 @@ class Run(NamedTuple):
     bound: Array
 
 
-def nvdla_plan(layer: Conv, pes: Array, channels: Array = NVDLA_CHANNELS, *, compat: Compat = None) -> Plan:
+def nvdla_plan(
+    layer: Conv,
+    pes: Array,
+    channels: Array = NVDLA_CHANNELS,
+    *,
+    image_channels: Array = 4.0,
+    compat: Compat = None,
+) -> Plan:
     """Weight stationary: clusters hold one filter each, their multipliers one input channel each.
 
-    Depthwise layers spread groups over all multipliers, since there is nothing to add up. An image of up to four
+    Depthwise layers spread groups over all multipliers, since there is nothing to add up. An image of a few
     channels is unrolled along the kernel's width (NVDLA's image input mode), but not in MAESTRO.
     """
     if compat is None:
-        image = (layer.channels <= 4) & (layer.groups == 1)
+        image = (layer.channels <= image_channels) & (layer.groups == 1)
         layer = layer._replace(
             channels=layer.channels * where(image, layer.kernel_w, 1.0), kernel_w=where(image, 1.0, layer.kernel_w)
         )
@@ -137,7 +147,7 @@ def nvdla_plan(layer: Conv, pes: Array, channels: Array = NVDLA_CHANNELS, *, com
     padded = channel_folds * lanes / maximum(layer.channels, 1.0)
     return Plan(
         steps=steps,
-        step_cycles=taps + 1,
+        step_cycles=taps,
         input_tile=taps * where(grouped, together, depth),
         weight_tile=taps * where(grouped, together, filters * depth),
         output_tile=where(grouped, together, filters),
@@ -146,6 +156,7 @@ def nvdla_plan(layer: Conv, pes: Array, channels: Array = NVDLA_CHANNELS, *, com
         l2_weight_reads=layer.weights * where(grouped | (layer.channels <= lanes), 1.0, padded),
         l2_output_writes=layer.outputs * where(grouped, layer.channels, channel_folds),
         active_pes=where(grouped, together, filters * depth),
+        nested=where(grouped, 0.0, 1.0),
     )
 
 
@@ -172,7 +183,7 @@ def shidiannao_plan(layer: Conv, pes: Array, columns: Array = SHIDIANNAO_COLUMNS
     taps = layer.kernel_h * layer.kernel_w
     return Plan(
         steps=pairs * row_folds * col_folds,
-        step_cycles=taps + 1,
+        step_cycles=taps,
         input_tile=tall * layer.kernel_h * reach,
         weight_tile=taps,
         output_tile=tall * wide,
@@ -183,14 +194,16 @@ def shidiannao_plan(layer: Conv, pes: Array, columns: Array = SHIDIANNAO_COLUMNS
     )
 
 
-def plan(layer: Conv, template: str, pes: Array, lanes: Array = 0.0, *, compat: Compat = None) -> Plan:
+def plan(layer: Conv, template: str, engine: Engine, *, compat: Compat = None) -> Plan:
     """The layer on a template.
 
     Raises:
         ConfigurationError: if the template is not known.
     """
+    pes, lanes = engine.pes, engine.lanes
     if template == "nvdla":
-        return nvdla_plan(layer, pes, where(lanes == 0, NVDLA_CHANNELS, lanes), compat=compat)
+        channels = where(lanes == 0, NVDLA_CHANNELS, lanes)
+        return nvdla_plan(layer, pes, channels, image_channels=engine.image_channels, compat=compat)
     if template == "shidiannao":
         return shidiannao_plan(layer, pes, where(lanes == 0, SHIDIANNAO_COLUMNS, lanes), compat=compat)
     if template == "eyeriss":
@@ -217,7 +230,7 @@ def memory_traffic(layer: Conv, l2_size: Array) -> Array:
 
 def run(layer: Conv, template: str, engine: Engine, *, compat: Compat = None) -> Run:
     """Cycles and accesses of each layer on each engine."""
-    laid = plan(layer, template, engine.pes, engine.lanes, compat=compat)
+    laid = plan(layer, template, engine, compat=compat)
     return run_plan(layer, laid, engine, compat=compat)
 
 
@@ -229,20 +242,26 @@ def run_plan(layer: Conv, laid: Plan, engine: Engine, *, compat: Compat = None) 
         wait = floor(floor(fill / engine.memory_per_cycle) / 2)
         drain = floor(floor(2 * laid.output_tile / engine.memory_per_cycle) / 2)
         network = ceil((laid.input_tile + laid.output_tile) / engine.noc_per_cycle)
-        step = maximum(laid.step_cycles, wait, drain, network)
+        compute = laid.step_cycles + laid.nested
+        step = maximum(compute, wait, drain, network)
         cycles = laid.steps * step
         outside = layer.inputs + layer.weights + layer.outputs
-        bound = where(step == laid.step_cycles, 0, where(step == network, 1, 2))
+        bound = where(step == compute, 0, where(step == network, 1, 2))
+        down = (layer.out_h - 1) * layer.stride + layer.kernel_h
+        across = (layer.out_w - 1) * layer.stride + layer.kernel_w
+        whole = down * across * layer.channels * layer.groups * layer.batch
+        ends = whole + layer.weights + layer.outputs * layer.stride**2  # it drains outputs on the input's grid
     else:
         outside = memory_traffic(layer, engine.l2_size)
-        compute = laid.steps * (laid.step_cycles - 1)
+        compute = laid.steps * laid.step_cycles
         network = (l2_reads + laid.l2_output_writes) / engine.noc_per_cycle
         memory = outside / engine.memory_per_cycle
         start = (laid.input_tile + laid.weight_tile) / engine.memory_per_cycle
         busy = maximum(compute, network, memory)
         cycles = busy + start
         bound = where(busy == compute, 0, where(busy == network, 1, 2))
+        ends = layer.inputs + layer.weights + layer.outputs
     l1 = 4 * layer.macs + l2_reads  # two operands and a sum read, a sum written, and what comes from the buffer
-    l2 = l2_reads + laid.l2_output_writes + layer.inputs + layer.weights + layer.outputs
+    l2 = l2_reads + laid.l2_output_writes + ends
     used = layer.macs / (cycles * engine.pes)
     return Run(cycles, l1, l2, outside, used, bound)

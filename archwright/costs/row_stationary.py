@@ -111,7 +111,7 @@ def row_stationary_plan(layer: Conv, pes: Array, chip: Chip | None = None) -> Pl
     filter_folds = ceil_div(layer.filters, m.filters * maximum(m.sets / cut, 1.0))
     return Plan(
         steps=m.passes * rounds,
-        step_cycles=pass_cycles(layer, m) + load_cycles(layer, m, array) + 1,
+        step_cycles=pass_cycles(layer, m) + load_cycles(layer, m, array),
         input_tile=m.images * m.channels * cut * tall * across,
         weight_tile=m.filters * m.channels * layer.kernel_w * layer.kernel_h * m.sets / cut,
         output_tile=m.images * m.filters * m.strip * layer.out_w * m.sets,
