@@ -18,7 +18,6 @@ from archwright.search.problem import Problem
 from archwright.search.trial import Candidate, Trial
 from archwright.space.architecture import Architecture, Architectures
 
-
 if TYPE_CHECKING:
     import optuna
 

@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from archwright.space import Architectures, Space
 from archwright.space.canonical import canonical_text
+
+if TYPE_CHECKING:
+    from archwright.predictors.structure import Structure
 
 Extra = Callable[[Architectures], np.ndarray]  # n architectures -> (n, k) float, NaN where unknown
 
@@ -80,7 +84,11 @@ class Encoder:
         self.ordered = np.array([d.ordered for d in space.decisions], dtype=bool)
         self._groups = shared_options(space)
         self._extra = extra
-        self._structural = structural
+        self._structure: Structure | None = None
+        if structural:
+            from archwright.predictors.structure import Structure
+
+            self._structure = Structure(space)
         reference = space.sample(REFERENCE, np.random.default_rng(0))
         raw = self._raw(reference)
         self._ranks = np.sort(_filled(raw["extra"]), axis=0) if "extra" in raw else None
@@ -97,10 +105,8 @@ class Encoder:
         codes = architectures.codes
         blocks: dict[str, np.ndarray] = {}
         live = np.ones(codes.shape, bool)
-        if self._structural:
-            from archwright.predictors.structure import structure
-
-            found = structure(self.space, codes)
+        if self._structure is not None:
+            found = self._structure.read(codes)
             if found is not None:
                 blocks["paths"], live = found
         blocks["codes"] = np.where(live | (codes < 0), codes, DEAD).astype(np.int16)

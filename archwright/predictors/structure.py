@@ -147,21 +147,37 @@ def _is_identity(leaf: Leaf) -> bool:
     return type(leaf).__name__ == "Activation" or type(leaf).__name__ == "Norm"
 
 
-def structure(space: Space, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Structural numbers of a batch of architectures.
+class Structure:
+    """Reads the graph of every member of a space, batch by batch.
 
     Args:
         space: any; without operators in it there is no graph.
-        codes: (n, D) int.
-
-    Returns:
-        (n, 3) float32 longest way, shortest way and log of the number of ways (0 for a network that is cut), and
-        (n, D) bool whether a decision lies on a way; None if the space has no network or its graph cannot be traced.
     """
-    try:
-        tracer = _Tracer(np.asarray(codes))
-        end = tracer.run(annotate(space), tracer.start())
-    except SpaceError:
-        return None
-    numbers = np.stack([end.longest, end.shortest, end.ways], axis=1) * end.live[:, None]
-    return numbers.astype(np.float32), end.through & end.live[:, None]
+
+    def __init__(self, space: Space) -> None:
+        try:
+            self._root: Any = annotate(space)
+        except SpaceError:
+            self._root = None
+        self._tracer = _Tracer(np.zeros((0, len(space.decisions)), np.int16))
+
+    def read(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """Structural numbers of a batch.
+
+        Args:
+            codes: (n, D) int.
+
+        Returns:
+            (n, 3) float32 longest way, shortest way and log of the number of ways (0 for a network that is cut), and
+            (n, D) bool whether a decision lies on a way; None if there is no network or its graph cannot be traced.
+        """
+        if self._root is None:
+            return None
+        self._tracer.codes = np.asarray(codes)
+        try:
+            end = self._tracer.run(self._root, self._tracer.start())
+        except SpaceError:
+            self._root = None
+            return None
+        numbers = np.stack([end.longest, end.shortest, end.ways], axis=1) * end.live[:, None]
+        return numbers.astype(np.float32), end.through & end.live[:, None]

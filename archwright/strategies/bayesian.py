@@ -71,7 +71,7 @@ class BayesianOptimization:
         self._guided = extra is not None and bool(self._free.scores)
         self._encoder = Encoder(problem.space, extra, structural=structural)
         self._pool = Pool(self._encoder, extra, structural)
-        self._model = Surrogate(problem, self._encoder, self._free, labels)
+        self._model = Surrogate(problem, self._pool, self._encoder, self._free, labels)
         self._pending: dict[bytes, np.ndarray] = {}
 
     @property
@@ -115,7 +115,7 @@ class BayesianOptimization:
         for i in range(n):
             if i:
                 model.fit(np.concatenate([waiting, chosen]), believe_only=True)
-            around = self._pool.candidates(model.best(PARENTS), model.codes, self._proposals.seen, rng)
+            around = self._pool.candidates(model.best(PARENTS), model.encoded, self._proposals.seen, rng)
             picked = self._proposals.pick(1, rng, _Ranked(model, around, rng) if len(around) else self._space.sample)
             if not len(picked):
                 break

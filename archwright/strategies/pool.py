@@ -48,12 +48,12 @@ class Pool:
                 self._rows = {code.tobytes(): i for i, code in enumerate(self._whole.codes)}
                 self._noted: set[bytes] = set()
 
-    def candidates(self, best: np.ndarray, told: np.ndarray, seen: set[bytes], rng: np.random.Generator) -> Candidates:
+    def candidates(self, best: np.ndarray, told: Encoded, seen: set[bytes], rng: np.random.Generator) -> Candidates:
         """Members to choose from.
 
         Args:
             best: (k, D) codes of the best trials, best first.
-            told: (n, D) codes of all trials; what equals one of them is left out.
+            told: all trials; what equals one of them is left out.
             seen: codes as bytes that were proposed.
             rng: source of randomness.
         """
@@ -64,8 +64,14 @@ class Pool:
         new = [i for i, code in enumerate(drawn.codes) if code.tobytes() not in seen]
         drawn = drawn[np.array(new, np.int64)]
         found = Candidates(drawn.codes, self._encoder(drawn))
-        old = set(self._encoder(Architectures(self._space, told)).keys().tolist())
+        old = set(told.keys().tolist())
         return found[np.array([i for i, k in enumerate(found.encoded.keys().tolist()) if k not in old], np.int64)]
+
+    def encode(self, codes: np.ndarray) -> Encoded:
+        """Encode codes (n, D); those of a small space are looked up."""
+        if self._whole is None:
+            return self._encoder(Architectures(self._space, codes))
+        return self._whole.encoded[np.array([self._rows[code.tobytes()] for code in codes], np.int64)]
 
     def _note(self, seen: set[bytes]) -> None:
         """Strike out what was proposed, and what computes the same."""

@@ -20,7 +20,7 @@ from archwright.strategies.acquisition import (
     tchebycheff,
 )
 from archwright.strategies.free_columns import FreeColumns
-from archwright.strategies.pool import Candidates
+from archwright.strategies.pool import Candidates, Pool
 
 SCORED = 2000  # candidates of an ask that get a standard deviation
 KNOWN = 1e-6  # standard deviation of what a cheap evaluator says
@@ -32,20 +32,22 @@ class Surrogate:
 
     Args:
         problem: what is searched.
+        pool: encodes its architectures.
         encoder: of its space.
         free: its cheap columns; goals among them are read, not predicted.
         labels: trials to learn from at most.
     """
 
-    def __init__(self, problem: Problem, encoder: Encoder, free: FreeColumns, labels: int) -> None:
+    def __init__(self, problem: Problem, pool: Pool, encoder: Encoder, free: FreeColumns, labels: int) -> None:
         self.problem, self.space = problem, problem.space
-        self._encoder, self._free, self._labels = encoder, free, labels
+        self._pool, self._free, self._labels = pool, free, labels
         cheap = {m for e in problem.evaluators if getattr(e, "cheap", False) for m in e.metrics}
         self._known = np.array([g.metric in cheap for g in problem.goals])
         self._limits = tuple(o for o in problem.limits if o.metric not in cheap)
         count = len(problem.goals) + len(self._limits)
         self._models = [GaussianProcess(self.space, encoder=encoder) for _ in range(count)]
         self.codes = np.zeros((0, len(self.space.decisions)), np.int16)
+        self.encoded = pool.encode(self.codes)
         self._losses = np.zeros((0, len(problem.goals)))
         self._limited = np.zeros((0, len(self._limits)))
         self._violation = np.zeros(0)
@@ -55,7 +57,8 @@ class Surrogate:
         """Keep codes, losses and the limited metrics."""
         if not trials:
             return
-        self.codes = np.concatenate([self.codes, [t.candidate.architecture.code for t in trials]])
+        codes = np.stack([t.candidate.architecture.code for t in trials])
+        self.codes, self.encoded = np.concatenate([self.codes, codes]), self.encoded + self._pool.encode(codes)
         self._losses = np.concatenate([self._losses, self.problem.losses(trials)])
         limited = [[t.metrics.get(o.metric, np.nan) for o in self._limits] for t in trials]
         self._limited = np.concatenate([self._limited, np.array(limited).reshape(len(trials), -1)])
@@ -95,8 +98,8 @@ class Surrogate:
             self._fit_trials()
         if not len(waiting):
             return
-        more = self._encoder(Architectures(self.space, waiting))
-        both = self._encoded + more
+        more = self._pool.encode(waiting)
+        both = self._data + more
         for model, values in zip(self._models, self._targets.T, strict=True):
             known = np.flatnonzero(np.isfinite(values))
             rows = np.concatenate([known, len(values) + np.arange(len(waiting))])
@@ -105,7 +108,7 @@ class Surrogate:
     def _fit_trials(self) -> None:
         anew = self._models[0].hyper is None or len(self.codes) >= 1.1 * self._fitted_at
         rows = self._rows()
-        self._encoded = self._encoder(Architectures(self.space, self.codes[rows]))
+        self._data = self.encoded[rows]
         losses = self._losses[rows]
         self._low, self._span = _range(losses)
         scaled = (losses - self._low) / self._span
@@ -117,7 +120,7 @@ class Surrogate:
         self._reached = scaled[feasible]
         for model, values in zip(self._models, self._targets.T, strict=True):
             known = np.isfinite(values)
-            model.fit_encoded(self._encoded[known], values[known], None if anew else model.hyper)
+            model.fit_encoded(self._data[known], values[known], None if anew else model.hyper)
         if anew:
             self._fitted_at = len(self.codes)
 
