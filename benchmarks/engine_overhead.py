@@ -136,7 +136,7 @@ def in_memory(name: str, trials: int, batch: int | None) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--trials", type=int, default=100_000)
-    parser.add_argument("--journal-trials", type=int, default=3_000)
+    parser.add_argument("--journal-trials", type=int, default=2_000)
     parser.add_argument("--memory-trials", type=int, default=10_000)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "engine_overhead.json")
     given = parser.parse_args()
