@@ -146,14 +146,16 @@ def normalised(x: Tensor, norms: Sequence[Any], scale: Tensor | None) -> Tensor:
     norm = norms[0]
     weight, bias = norm.weight, norm.bias
     if scale is not None:
-        weight = scale.expand(x.shape[1]) if weight is None else weight * scale
+        # a copy: channels-last kernels read the scale as if it were dense
+        weight = scale.repeat(x.shape[1]) if weight is None else weight * scale
         bias = None if bias is None else bias * scale
     if not norm.training or not norm.track_running_stats:
         return F.batch_norm(
             x, norm.running_mean, norm.running_var, weight, bias, norm.running_mean is None, 0.0, norm.eps
         )
     out, mean, inverse = torch.native_batch_norm(x, weight, bias, None, None, True, 0.0, norm.eps)
-    _note_statistics(norms, x, mean, inverse)
+    if norm.track_running_stats:
+        _note_statistics(norms, x, mean, inverse)
     return out
 
 

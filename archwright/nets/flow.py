@@ -112,10 +112,6 @@ class Scalars:
                 return False
         return True
 
-    def is_probed(self, factors: Sequence[Factor]) -> bool:
-        """Whether a term is left out of the forward pass, but its weight wants a gradient."""
-        return any(isinstance(f, Pick) and f.option in self.weights.probed.get(f.path, ()) for f in factors)
-
     def product(self, factors: tuple[Factor, ...]) -> Tensor | None:
         """Product of factors, None for one."""
         if not factors:
@@ -229,11 +225,39 @@ class SumNode(Node):
 
 
 @dataclass(eq=False)
+class Probe:
+    """A term of a sum that is computed in the backward pass alone: its own nodes, and the values they start from."""
+
+    term: int
+    pick: Pick
+    nodes: list[Node]
+    sources: tuple[int, ...]
+
+
+@dataclass(eq=False)
 class Plan:
-    """The nodes of one choice of active options, and the values that each one frees."""
+    """The nodes of one choice of active options, the values that each one frees, and the probes of sums."""
 
     nodes: list[Node]
     free: list[list[int]]
+    probes: dict[int, list[Probe]]  # output of a sum -> its probes
+
+
+class _Probed(torch.autograd.Function):
+    """The sum as it is; in the backward pass the probed weight gets <gradient, term>."""
+
+    @staticmethod
+    def forward(ctx: Any, total: Tensor, weight: Tensor, term: Callable[[], Tensor]) -> Tensor:
+        ctx.term, ctx.like = term, weight
+        return total.view_as(total)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None]:  # type: ignore[override]
+        to_weight = None
+        if ctx.needs_input_grad[1]:
+            with torch.no_grad():
+                to_weight = (grad * ctx.term()).sum().to(ctx.like)
+        return grad, to_weight, None
 
 
 class Flow:
@@ -249,10 +273,53 @@ class Flow:
         plan = self._plan(scalars)
         values: dict[int, Tensor] = dict(enumerate(inputs))
         for node, free in zip(plan.nodes, plan.free, strict=True):
-            values[node.output] = node.run(values, scalars)
+            value = node.run(values, scalars)
+            for probe in plan.probes.get(node.output, ()):
+                value = self._probed(value, node, probe, values, scalars)
+            values[node.output] = value
             for n in free:
                 del values[n]
         return values[self.result]
+
+    def _probed(
+        self, value: Tensor, node: Node, probe: Probe, values: Mapping[int, Tensor], scalars: Scalars
+    ) -> Tensor:
+        path, option = probe.pick.path, probe.pick.option
+        given = scalars.weights
+        alone = {p: v.detach() for p, v in given.values.items()}
+        alone[path] = torch.zeros_like(alone[path])
+        alone[path][option] = 1.0
+        only = Weights(alone, {**given.active, path: (option,)})
+        starts = {n: values[n].detach() for n in probe.sources}
+
+        def term() -> Tensor:
+            own = Scalars(only, scalars.like)
+            found = dict(starts)
+            for inner in probe.nodes:
+                found[inner.output] = inner.run(found, own)
+            assert isinstance(node, SumNode)
+            factor = own.product(node.factors[probe.term])
+            output = found[node.inputs[probe.term]]
+            return output if factor is None else output * factor
+
+        return _Probed.apply(value, scalars.vector(path)[option], term)
+
+    def _probes(self, node: Node, scalars: Scalars, needed: set[int]) -> list[Probe]:
+        if not isinstance(node, SumNode) or not scalars.weights.probed:
+            return []
+        made = {n.output: n for n in self.nodes}
+        out = []
+        for i, factors in enumerate(node.factors):
+            for f in (*factors, *node.folded.get(i, ())):
+                if isinstance(f, Pick) and f.option in scalars.weights.probed.get(f.path, ()):
+                    own = Scalars(
+                        Weights(scalars.weights.values, {**scalars.weights.active, f.path: (f.option,)}), scalars.like
+                    )
+                    if not own.takes_part((*factors, *node.folded.get(i, ()))):
+                        continue
+                    inside, sources = _closure(node.inputs[i], made, needed, own)
+                    out.append(Probe(i, f, inside, sources))
+        return out
 
     def _plan(self, scalars: Scalars) -> Plan:
         active = scalars.weights.active
@@ -271,13 +338,34 @@ class Flow:
                 chosen.append(node)
                 needed.update(node.wanted(scalars))
         chosen.reverse()
+        probes = {n.output: found for n in chosen if (found := self._probes(n, scalars, needed))}
         last: dict[int, int] = {}
         for i, node in enumerate(chosen):
             last[node.output] = i
-            for n in node.wanted(scalars):
+            for n in (*node.wanted(scalars), *(s for p in probes.get(node.output, ()) for s in p.sources)):
                 last[n] = i
         free: list[list[int]] = [[] for _ in chosen]
         for n, i in last.items():
             if n != self.result:
                 free[i].append(n)
-        return Plan(chosen, free)
+        return Plan(chosen, free, probes)
+
+
+def _closure(
+    value: int, made: Mapping[int, Node], known: set[int], scalars: Scalars
+) -> tuple[list[Node], tuple[int, ...]]:
+    """The nodes that make a value out of known ones, in order, and the known ones."""
+    if value in known or value not in made:
+        return [], (value,)
+    nodes: dict[int, Node] = {}
+    sources: dict[int, None] = {}
+    waiting = [value]
+    while waiting:
+        n = waiting.pop()
+        if n in known or n not in made:
+            sources[n] = None
+        elif n not in nodes:
+            nodes[n] = made[n]
+            waiting.extend(made[n].wanted(scalars))
+    order = {n: i for i, n in enumerate(made)}
+    return [nodes[n] for n in sorted(nodes, key=lambda n: order[n])], tuple(sources)

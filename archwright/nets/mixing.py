@@ -46,6 +46,7 @@ from archwright.nets.hull import meet, split_held
 from archwright.nets.program import Step
 from archwright.nets.rewrite import optimise
 from archwright.operators.base import Composite, Leaf, Shape
+from archwright.operators.edge_weight import EdgeWeight
 from archwright.operators.grids import Grid, GridWalker
 from archwright.operators.join import Add, ConcatJoin
 from archwright.operators.walk import ChoiceNode, Held, RepeatNode, Walker, resolve_fields, variants
@@ -182,6 +183,9 @@ class Recorder(Walker):
         rows, hull = self.grids.sites.pop(), self.hull(grid)
         if isinstance(leaf, Zero):
             return Value(self.add(ZeroNode((values[0].number,), self.count, hull)), grid, hull)
+        if isinstance(leaf, EdgeWeight):
+            factor: tuple[Factor, ...] = (Pick(leaf.vector, leaf.index),)
+            return Value(self.total([(factor, values[0].number, values[0].hull)], hull), grid, hull)
         if isinstance(leaf, Add) and len({v.hull for v in values}) == 1:
             return Value(self.total([((), v.number, v.hull) for v in values], hull), grid, hull)
         held = self.held(leaf)
@@ -352,6 +356,14 @@ class Mixture:
         if mixing.optimised:
             self._flows = {mode: optimise(plain, training=mode) for mode in (True, False)}
         self.flow = plain
+
+    def modules(self) -> list[nn.Module]:
+        """Modules that read the supernet's tensors but are not part of it."""
+        return [
+            n.function.module
+            for n in self.flow.nodes
+            if isinstance(n, WeighedNode) and isinstance(n.function, Entangled)
+        ]
 
     def run(self, inputs: Sequence[Tensor], weights: Weights, *, training: bool) -> Tensor:
         """Outputs (batch, ...) for inputs (batch, ...)."""

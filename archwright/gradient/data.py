@@ -1,0 +1,105 @@
+"""The data of a search: one part trains the weights, the other the architecture; both are streamed, never restarted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+import torch
+
+from archwright.errors import ConfigurationError
+from archwright.tasks.base import Task
+from archwright.tasks.split import Augment, Batch, Split, TensorSplit, to_device
+
+SplitKind = Literal["half", "valid", "fresh"]
+
+
+class SearchData:
+    """Two parts of a task's data.
+
+    Args:
+        task: whose training (and validation) data are used.
+        split: how they are cut, see `Method.split`.
+        train_share: share of the training data for the weights.
+        batch: examples a step of each part.
+        seed: of cuts and orders.
+        augment: applied to both parts while training.
+        device: of the batches.
+
+    Raises:
+        ConfigurationError: if a part is smaller than a batch.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        *,
+        split: SplitKind,
+        train_share: float,
+        batch: int,
+        seed: int,
+        augment: Augment | None,
+        device: torch.device,
+    ) -> None:
+        self.split, self.share, self.batch, self.seed = split, train_share, batch, seed
+        self.augment, self.device = augment, device
+        self.valid = task.valid
+        rng = np.random.default_rng([seed, 0xDA7A])
+        self.everything: Split = task.train
+        if split != "valid":
+            whole = task.train if isinstance(task.train, TensorSplit) else task.train.take(len(task.train), rng)
+            self.everything = whole.to(device)
+        first, second = self.parts(0)
+        if min(len(first), len(second)) < batch:
+            raise ConfigurationError(
+                f"the parts of the data have {len(first)} and {len(second)} examples, fewer than a batch of {batch}; "
+                "lower the batch or change train_share"
+            )
+        self.steps = max(1, len(first) // batch)
+
+    def parts(self, epoch: int) -> tuple[Split, Split]:
+        """Data for the weights and for the architecture in one epoch."""
+        if self.split == "valid":
+            return self.everything, self.valid
+        assert isinstance(self.everything, TensorSplit)
+        cut = epoch if self.split == "fresh" else 0
+        order = np.random.default_rng([self.seed, 0x5B11, cut]).permutation(len(self.everything))
+        count = int(self.share * len(order))
+        return _rows(self.everything, order[:count]), _rows(self.everything, order[count:])
+
+    def measuring(self, epoch: int) -> Split:
+        """What is measured on: never seen by the weights in this epoch."""
+        return self.parts(epoch)[1]
+
+    def batches(self, epoch: int) -> Iterator[tuple[Batch, Batch]]:
+        """Pairs of batches of one epoch; the second part goes on through its own passes from step to step."""
+        train, valid = self.parts(epoch)
+        rng = np.random.default_rng([self.seed, 0xBA7C, epoch])
+        stream = self._endless(valid, np.random.default_rng([self.seed, 0xBA7D, epoch]))
+        for batch in train.batches(self.batch, rng=rng, shuffle=True, augment=self.augment):
+            yield self._placed(batch), self._placed(next(stream))
+
+    def _endless(self, split: Split, rng: np.random.Generator) -> Iterator[Batch]:
+        while True:
+            yield from split.batches(self.batch, rng=rng, shuffle=True, augment=self.augment)
+
+    def _placed(self, batch: Batch) -> Batch:
+        inputs, targets = batch
+        inputs = to_device(inputs, self.device)
+        if isinstance(inputs, torch.Tensor) and inputs.dim() == 4:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        return inputs, targets.to(self.device)
+
+    def some(self, epoch: int, batches: int) -> Iterator[Batch]:
+        """At most so many measuring batches, always the same in an epoch; 0 = all."""
+        rng = np.random.default_rng([self.seed, 0x3EA5, epoch])
+        for i, batch in enumerate(self.measuring(epoch).batches(self.batch, rng=rng, shuffle=True)):
+            if batches and i >= batches:
+                return
+            yield self._placed(batch)
+
+
+def _rows(split: TensorSplit, rows: np.ndarray) -> TensorSplit:
+    index = torch.from_numpy(np.sort(rows)).to(split.x.device)
+    return TensorSplit(split.x[index], split.y[index], split.finish)

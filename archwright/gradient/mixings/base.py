@@ -1,0 +1,56 @@
+"""What a mixing method is: the space that the supernet is built of, how candidates meet, and extra weights."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from archwright.errors import ConfigurationError
+from archwright.gradient.relaxations.base import Draw, Relaxation
+from archwright.nets.flow import Weights
+from archwright.nets.mixing import Mixing
+from archwright.space import Space
+
+
+@dataclass(frozen=True)
+class MixingMethod(ABC):
+    """How candidates are combined."""
+
+    @abstractmethod
+    def engine(self) -> Mixing:
+        """How the supernet's mixture runs."""
+
+    def search_space(self, space: Space) -> Space:
+        """The space of the supernet: its decisions are those of the given space, one by one."""
+        return space
+
+    def extra(self, space: Space) -> Mapping[str, int]:
+        """Architecture parameters beside the decisions': name -> length."""
+        return {}
+
+    def extra_weights(self, parameters: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Weights of the extra parameters."""
+        return {}
+
+    def check(self, relaxation: Relaxation) -> None:  # noqa: B027
+        """See that the relaxation can be combined with this mixing.
+
+        Raises:
+            ConfigurationError: if it cannot, with the reason.
+        """
+
+    def finish(self, weights: Weights, draw: Draw) -> Weights:
+        """A last word on the weights of a step."""
+        return weights
+
+
+def refuse(mixing: str, relaxation: Relaxation, reason: str) -> None:
+    """Say why two parts do not go together.
+
+    Raises:
+        ConfigurationError: always.
+    """
+    raise ConfigurationError(f"the mixing {mixing!r} cannot be used with {type(relaxation).__name__}: {reason}")

@@ -1,0 +1,344 @@
+"""Published methods as combinations of four parts. Each recipe is a function that returns a `Method`.
+
+Hyper-parameters are those of the publications, on CIFAR-10 where several are given; `epochs`, `batch` and every other
+setting of a `Method` can be changed by name: `recipe("darts", epochs=10)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from archwright import registry
+from archwright.gradient.method import Method, Training
+from archwright.gradient.mixings.entangled import EntangledWeights
+from archwright.gradient.mixings.outputs import Outputs
+from archwright.gradient.mixings.partial_channels import Partial
+from archwright.gradient.mixings.sampled import SampledPath
+from archwright.gradient.penalties.regularisers import DirichletAnchor
+from archwright.gradient.penalties.self_distillation import SelfDistillation
+from archwright.gradient.relaxations.binary_path import BinaryPath
+from archwright.gradient.relaxations.dirichlet import Dirichlet
+from archwright.gradient.relaxations.gumbel import Gumbel
+from archwright.gradient.relaxations.gumbel_hard import GumbelHard
+from archwright.gradient.relaxations.max_w import MaxW
+from archwright.gradient.relaxations.reinforce import Reinforce
+from archwright.gradient.relaxations.sigmoid import Sigmoid
+from archwright.gradient.relaxations.single_stage import SingleStage
+from archwright.gradient.relaxations.softmax import Softmax
+from archwright.gradient.relaxations.uniform import Uniform
+from archwright.gradient.selections.ablation import Ablation
+from archwright.gradient.selections.argmax import Argmax
+from archwright.gradient.selections.darts_edges import DartsEdges
+from archwright.gradient.selections.evolution import Evolution
+from archwright.gradient.selections.none import NoSelection
+from archwright.gradient.selections.perturbation import Perturbation
+from archwright.gradient.selections.progressive import Progressive
+from archwright.gradient.updates.first_order import FirstOrder
+from archwright.gradient.updates.multi_path import MultiPath
+from archwright.gradient.updates.rarts import RARTS
+from archwright.gradient.updates.sandwich import Sandwich
+from archwright.gradient.updates.second_order import SecondOrder
+from archwright.gradient.updates.single_level import SingleLevel
+from archwright.registry import register
+
+ALPHA = Training("adam", 3e-4, None, betas=(0.5, 0.999), weight_decay=1e-3, clip=0.0)
+ALPHA_FAST = Training("adam", 6e-4, None, betas=(0.5, 0.999), weight_decay=1e-3, clip=0.0)
+
+
+def recipe(name: str, **changes: Any) -> Method:
+    """A method by its published name, with other settings where given.
+
+    Raises:
+        ConfigurationError: if the name or a setting is unknown.
+    """
+    make: Callable[[], Method] = registry.get("recipes", name)
+    return make().with_(**changes)
+
+
+@register(
+    "recipes",
+    "darts",
+    labels={"relaxation": "softmax", "mixing": "outputs", "update": "first_order", "selection": "darts_edges"},
+)
+def darts() -> Method:
+    """DARTS, first order (Liu et al., 2019, section 3.1.1)."""
+    return Method(Softmax(), Outputs(), FirstOrder(), DartsEdges(), architecture=ALPHA)
+
+
+@register(
+    "recipes",
+    "darts-2nd",
+    labels={"relaxation": "softmax", "mixing": "outputs", "update": "second_order", "selection": "darts_edges"},
+)
+def darts_second() -> Method:
+    """DARTS, second order (Liu et al., 2019, equations 6 to 8)."""
+    return Method(Softmax(), Outputs(), SecondOrder(), DartsEdges(), architecture=ALPHA)
+
+
+@register(
+    "recipes",
+    "fair-darts",
+    labels={"relaxation": "sigmoid", "mixing": "outputs", "update": "first_order", "selection": "argmax"},
+)
+def fair_darts() -> Method:
+    """FairDARTS without its zero-one loss (Chu et al., 2020)."""
+    return Method(Sigmoid(), Outputs(), FirstOrder(), Argmax(), architecture=ALPHA)
+
+
+@register(
+    "recipes",
+    "p-darts",
+    labels={"relaxation": "softmax", "mixing": "outputs", "update": "first_order", "selection": "progressive"},
+)
+def p_darts() -> Method:
+    """P-DARTS: options fall from 8 to 5 to 3 (Chen et al., 2019, section 4.2; 25 epochs for each stage, 10 warm-up)."""
+    return Method(
+        Softmax(), Outputs(), FirstOrder(), Progressive(), architecture=ALPHA_FAST, epochs=75, warmup=10, batch=96
+    )
+
+
+@register(
+    "recipes",
+    "pc-darts",
+    labels={"relaxation": "softmax", "mixing": "partial_channels", "update": "first_order", "selection": "darts_edges"},
+)
+def pc_darts() -> Method:
+    """PC-DARTS: K = 4, edge normalisation, 15 warm-up epochs, batch 256, rate 0.1 (Xu et al., 2020, section 4.2)."""
+    weights = Training(lr=0.1, lr_end=0.0)
+    return Method(
+        Softmax(),
+        Partial(4),
+        FirstOrder(),
+        DartsEdges(),
+        weights=weights,
+        architecture=ALPHA_FAST,
+        batch=256,
+        warmup=15,
+    )
+
+
+@register(
+    "recipes",
+    "gdas",
+    labels={"relaxation": "gumbel_hard", "mixing": "sampled", "update": "first_order", "selection": "argmax"},
+)
+def gdas() -> Method:
+    """GDAS: one hard Gumbel path, temperature 10 to 0.1 (Dong and Yang, 2019, section 4.1; 250 epochs)."""
+    return Method(GumbelHard(), SampledPath(), FirstOrder(), Argmax(), architecture=ALPHA, epochs=250)
+
+
+@register(
+    "recipes",
+    "drnas",
+    labels={
+        "relaxation": "dirichlet",
+        "mixing": "outputs",
+        "update": "first_order",
+        "selection": "progressive",
+        "penalty": "Dirichlet anchor",
+    },
+)
+def drnas() -> Method:
+    """DrNAS: Dirichlet weights, anchor 1e-3, half of the options removed half way (Chen et al., 2021, section 4.1)."""
+    return Method(
+        Dirichlet(),
+        Outputs(),
+        FirstOrder(),
+        Progressive(keep=(0.5,), at=(0.5,)),
+        penalties=(DirichletAnchor(1e-3),),
+        weights=Training(lr=0.1, lr_end=0.0),
+        architecture=ALPHA_FAST,
+        warmup=10,
+    )
+
+
+@register(
+    "recipes",
+    "rarts",
+    labels={"relaxation": "softmax", "mixing": "outputs", "update": "rarts", "selection": "darts_edges"},
+)
+def rarts() -> Method:
+    """RARTS: two copies of the weights instead of a second derivative (Xue et al., 2020)."""
+    return Method(Softmax(), Outputs(), RARTS(), DartsEdges(), architecture=ALPHA)
+
+
+@register(
+    "recipes",
+    "sharpdarts",
+    labels={"relaxation": "max_w", "mixing": "outputs", "update": "first_order", "selection": "darts_edges"},
+)
+def sharpdarts() -> Method:
+    """sharpDARTS: max-W weights and cosine power annealing (Hundt et al., 2019; rate 0.1 to 1e-4, order 10)."""
+    weights = Training(lr=0.1, lr_end=1e-4, schedule="cosine_power", power=10.0)
+    return Method(MaxW(), Outputs(), FirstOrder(), DartsEdges(), weights=weights, architecture=ALPHA, epochs=60)
+
+
+@register(
+    "recipes",
+    "sd-darts",
+    labels={
+        "relaxation": "softmax",
+        "mixing": "outputs",
+        "update": "first_order",
+        "selection": "darts_edges",
+        "penalty": "self-distillation",
+    },
+)
+def sd_darts() -> Method:
+    """SD-DARTS: the mean vote of the last three supernets (Zhu et al., 2023)."""
+    return Method(Softmax(), Outputs(), FirstOrder(), DartsEdges(), (SelfDistillation(3),), architecture=ALPHA)
+
+
+@register(
+    "recipes",
+    "darts-pt",
+    labels={"relaxation": "softmax", "mixing": "outputs", "update": "first_order", "selection": "perturbation"},
+)
+def darts_pt() -> Method:
+    """DARTS-PT: what the supernet loses decides; 5 epochs of tuning between decisions (Wang et al., 2021)."""
+    return Method(Softmax(), Outputs(), FirstOrder(), Perturbation(tuning=5.0), architecture=ALPHA)
+
+
+@register(
+    "recipes",
+    "ab-darts",
+    labels={"relaxation": "softmax", "mixing": "outputs", "update": "first_order", "selection": "ablation"},
+)
+def ab_darts() -> Method:
+    """AB-DARTS: options go by ablation (AutoFormer-TS)."""
+    return Method(Softmax(), Outputs(), FirstOrder(), Ablation(), architecture=ALPHA)
+
+
+@register(
+    "recipes",
+    "fbnet",
+    labels={"relaxation": "gumbel", "mixing": "outputs", "update": "first_order", "selection": "argmax"},
+)
+def fbnet() -> Method:
+    """FBNet: soft Gumbel from 5 to 5 exp(-0.045 x 90), 10 warm-up epochs, 80 % for the weights (Wu et al., 2019).
+
+    Add `penalties=(ExpectedCost(cost, "latency_ms", "fbnet"),)` for the latency term.
+    """
+    return Method(
+        Gumbel(),
+        Outputs(),
+        FirstOrder(),
+        Argmax(),
+        weights=Training(lr=0.1, lr_end=0.0, weight_decay=1e-4),
+        architecture=Training("adam", 0.01, None, weight_decay=5e-4, clip=0.0),
+        epochs=90,
+        warmup=10,
+        batch=192,
+        train_share=0.8,
+    )
+
+
+@register(
+    "recipes",
+    "proxylessnas",
+    labels={"relaxation": "binary_path", "mixing": "sampled", "update": "first_order", "selection": "argmax"},
+)
+def proxylessnas() -> Method:
+    """ProxylessNAS with gradients: one path in memory, two gates learned (Cai et al., 2019; Adam 1e-3).
+
+    Add `penalties=(ExpectedCost(cost, "latency_ms", "linear"),)` for the latency term.
+    """
+    alpha = Training("adam", 1e-3, None, betas=(0.0, 0.999), weight_decay=0.0, clip=0.0)
+    weights = Training(lr=0.025, lr_end=0.0, weight_decay=4e-5)
+    return Method(
+        BinaryPath(), SampledPath(), FirstOrder(), Argmax(), weights=weights, architecture=alpha, epochs=120, warmup=40
+    )
+
+
+@register(
+    "recipes",
+    "proxylessnas-r",
+    labels={"relaxation": "reinforce", "mixing": "sampled", "update": "first_order", "selection": "argmax"},
+)
+def proxylessnas_r() -> Method:
+    """ProxylessNAS with REINFORCE (Cai et al., 2019, section 3.3.2)."""
+    alpha = Training("adam", 1e-3, None, betas=(0.0, 0.999), weight_decay=0.0, clip=0.0)
+    return Method(Reinforce(), SampledPath(), FirstOrder(), Argmax(), architecture=alpha, epochs=120, warmup=40)
+
+
+@register(
+    "recipes",
+    "tanglenas",
+    labels={"relaxation": "dirichlet", "mixing": "entangled", "update": "first_order", "selection": "argmax"},
+)
+def tanglenas() -> Method:
+    """TangleNAS with DrNAS weights, its default (Sukthankar et al., 2024)."""
+    return Method(Dirichlet(), EntangledWeights(), FirstOrder(), Argmax(), architecture=ALPHA)
+
+
+@register(
+    "recipes",
+    "single-stage",
+    labels={"relaxation": "single_stage", "mixing": "sampled", "update": "first_order", "selection": "none"},
+)
+def single_stage() -> Method:
+    """Single-stage search: hard, annealed samples, nothing to decode, data cut anew every epoch (row 140)."""
+    return Method(
+        SingleStage(), SampledPath(), FirstOrder(), NoSelection(), architecture=ALPHA_FAST, split="fresh", keep="last"
+    )
+
+
+@register(
+    "recipes",
+    "single-level",
+    labels={"relaxation": "softmax", "mixing": "outputs", "update": "single_level", "selection": "darts_edges"},
+)
+def single_level() -> Method:
+    """One-level DARTS: all parameters on the same loss (as in StacNAS, Li et al., 2019)."""
+    return Method(Softmax(), Outputs(), SingleLevel(), DartsEdges(), architecture=ALPHA, train_share=0.9)
+
+
+@register(
+    "recipes",
+    "spos",
+    labels={"relaxation": "uniform", "mixing": "sampled", "update": "first_order", "selection": "evolution"},
+)
+def spos() -> Method:
+    """Single path one-shot: uniform paths, then evolution over inherited weights (Guo et al., 2020)."""
+    return Method(Uniform(), SampledPath(), FirstOrder(), Evolution(50, 20, 10), train_share=0.8)
+
+
+@register(
+    "recipes",
+    "random-ws",
+    labels={"relaxation": "uniform", "mixing": "sampled", "update": "first_order", "selection": "evolution"},
+)
+def random_ws() -> Method:
+    """Random search with weight sharing: one generation, the best of it (Li and Talwalkar, 2019)."""
+    return Method(Uniform(), SampledPath(), FirstOrder(), Evolution(100, 1, 1))
+
+
+@register(
+    "recipes",
+    "fairnas",
+    labels={"relaxation": "uniform", "mixing": "sampled", "update": "multi_path", "selection": "evolution"},
+)
+def fairnas() -> Method:
+    """FairNAS: every step trains every option equally often (Chu et al., 2021)."""
+    return Method(Uniform(), SampledPath(), MultiPath(how="fair"), Evolution(50, 20, 10), train_share=0.8)
+
+
+@register(
+    "recipes",
+    "multi-arch",
+    labels={"relaxation": "uniform", "mixing": "sampled", "update": "multi_path", "selection": "evolution"},
+)
+def multi_arch() -> Method:
+    """Several architectures in one batch, each on a part of it (ViT-ResNAS, Liao et al., 2021)."""
+    return Method(Uniform(), SampledPath(), MultiPath(4, "parts"), Evolution(50, 20, 10), train_share=0.8)
+
+
+@register(
+    "recipes",
+    "bignas",
+    labels={"relaxation": "uniform", "mixing": "sampled", "update": "sandwich", "selection": "evolution"},
+)
+def bignas() -> Method:
+    """BigNAS: sandwich rule with in-place distillation (Yu et al., 2020)."""
+    return Method(Uniform(), SampledPath(), Sandwich(2), Evolution(50, 20, 10), train_share=0.8)

@@ -1,0 +1,1 @@
+"""From architecture parameters to the weights of a mixture."""

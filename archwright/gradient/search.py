@@ -1,0 +1,351 @@
+"""The loop of differentiable search.
+
+What the loop guarantees, whatever the method: the validation stream is never restarted within an epoch; architecture
+parameters are saved with the weights and are the same on every rank; the best derived architecture is kept, not the
+last; nothing names a device; a stopped search goes on exactly.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from archwright.errors import ConfigurationError, EvaluationError
+from archwright.gradient import distributed
+from archwright.gradient.core import Core, entropy
+from archwright.gradient.data import SearchData
+from archwright.gradient.journal import Journal
+from archwright.gradient.measure import batch_statistics, measure
+from archwright.gradient.method import Method
+from archwright.gradient.selections.edges import skip_share
+from archwright.gradient.state import restore, state_of
+from archwright.gradient.step import Stepper
+from archwright.nets.checkpoint import TrainState
+from archwright.nets.flow import Weights
+from archwright.space import Architecture, Space
+from archwright.tasks.base import Task
+
+OnEpoch = Callable[[dict[str, Any]], bool | None]
+MEASURED = 8  # batches that the measurements after an epoch take
+CHECKPOINT = "search.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class GradientResult:
+    """What a search found.
+
+    Attributes:
+        architecture: the best derived one, or the last, as the method's `keep` says.
+        last: that of the last epoch.
+        best_epoch: epoch of `architecture`.
+        history: one record an epoch.
+        random: inherited measure of random architectures in the same supernet: `mean`, `best`, `count`.
+        search: to take networks and parameters from.
+    """
+
+    architecture: Architecture
+    last: Architecture
+    best_epoch: int
+    history: list[dict[str, Any]]
+    random: dict[str, float]
+    search: GradientSearch
+
+    def network(self) -> nn.Module:
+        """The architecture as a plain network with the inherited weights."""
+        return self.search.core.network(self.architecture)
+
+
+class GradientSearch:
+    """A search by gradients over one space and task.
+
+    Args:
+        space: with a network.
+        task: data and loss.
+        method: the four parts.
+        seed: of all that is random.
+        device: where to search; the CPU when None.
+        folder: for the log and the checkpoint; a search found there is gone on with.
+        autocast: compute losses in bfloat16.
+
+    Raises:
+        SpaceError: if the space cannot be mixed.
+        ConfigurationError: if parts do not go together, or the data are too few.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        task: Task,
+        method: Method,
+        *,
+        seed: int = 0,
+        device: torch.device | str | None = None,
+        folder: str | Path | None = None,
+        autocast: bool = False,
+    ) -> None:
+        self.space, self.task, self.method, self.seed = space, task, method, seed
+        self.device = torch.device(device) if device is not None else torch.device("cpu")
+        core = Core(space, task.input_shape, relaxation=method.relaxation, mixing=method.mixing, seed=seed)
+        self.core = core.to(self.device)
+        if len(task.input_shape) == 3:
+            self.core.supernet.to(memory_format=torch.channels_last)
+        distributed.synchronise(self.core)
+        augment = task.augmentation if method.augment else None
+        self.data = SearchData(
+            task,
+            split=method.split,
+            train_share=method.train_share,
+            batch=method.batch,
+            seed=seed,
+            augment=augment,
+            device=self.device,
+        )
+        self.stepper = self._stepper(autocast)
+        self.epoch = 0
+        self.history: list[dict[str, Any]] = []
+        self.best: dict[str, Any] | None = None
+        self.folder = None if folder is None else Path(folder)
+        if self.folder is not None and (self.folder / CHECKPOINT).exists():
+            self.restore(TrainState.load(self.folder / CHECKPOINT))
+
+    def _stepper(self, autocast: bool) -> Stepper:
+        method = self.method
+        learned = [p for p in self.core.architecture_parameters() if p.requires_grad]
+        return Stepper(
+            core=self.core,
+            loss=lambda outputs, targets: self.task.loss(outputs, targets),
+            weights=method.weights.build(self.core.weight_parameters()),
+            architecture=method.architecture.build(learned) if learned else None,
+            penalties=method.penalties,
+            clip=method.weights.clip,
+            autocast=autocast,
+            make_optimizer=method.weights.build,
+        )
+
+    # ---- running -------------------------------------------------------------------------------------------------
+
+    def run(self, *, epochs: int | None = None, on_epoch: OnEpoch | None = None, random: int = 20) -> GradientResult:
+        """Search until `epochs` of the method's epochs are over; all of them when None.
+
+        Args:
+            epochs: stop there; the search can go on later.
+            on_epoch: called with each epoch's record; True stops the search.
+            random: architectures that are drawn at random and measured in the same supernet for comparison.
+
+        Raises:
+            EvaluationError: if a loss is not finite, or ranks differ.
+        """
+        until = self.method.epochs if epochs is None else epochs
+        if not 0 <= until <= self.method.epochs:
+            raise ConfigurationError(f"epochs must lie in 0..{self.method.epochs} (the method's), got {until}")
+        with Journal(self.folder, self.space, self.task, self.method) as journal:
+            while self.epoch < until:
+                record = self._one_epoch()
+                journal.write(self, record)
+                if self.folder is not None and distributed.rank_and_size()[0] == 0:
+                    self.state().save(self.folder / CHECKPOINT)
+                if on_epoch is not None and on_epoch(record):
+                    break
+        return self._result(random)
+
+    def _one_epoch(self) -> dict[str, Any]:
+        started = time.perf_counter()
+        self.core.train()
+        learn = self.epoch >= self.method.warmup
+        losses: list[Tensor] = []
+        for i, (train, valid) in enumerate(self.data.batches(self.epoch)):
+            self._set_step(self.epoch * self.data.steps + i)
+            train, valid = distributed.part_of(train), distributed.part_of(valid)
+            if learn:
+                number = (self.epoch - self.method.warmup) * self.data.steps + i
+                losses.append(self.method.update.step(self.stepper, train, valid, number))
+            else:
+                losses.append(self.stepper.weights_step(train))
+            if self.device.type == "cpu" or i % 50 == 49:  # asking an accelerator at each step stalls it
+                self._check(losses[-1], i)
+        self._check(losses[-1], len(losses) - 1)
+        distributed.average_statistics(self.core)
+        distributed.check_equal(self.core.architecture_parameters(), "architecture parameters")
+        self.epoch += 1
+        self.stepper.progress = self.epoch / self.method.epochs
+        for penalty in self.method.penalties:
+            penalty.epoch(self.core)
+        self.method.selection.after_epoch(self)
+        record = self._record(torch.stack(losses).mean().item(), time.perf_counter() - started)
+        self.history.append(record)
+        return record
+
+    def _set_step(self, number: int) -> None:
+        """Rates, progress and random numbers of a step, from its number alone."""
+        steps = self.data.steps * self.method.epochs
+        s = self.stepper
+        s.progress = number / steps
+        s.generator.manual_seed(int(np.random.SeedSequence([self.seed, 0x57E9, number]).generate_state(1)[0]))
+        for group in s.weights.param_groups:
+            group["lr"] = self.method.weights.rate(s.progress)
+        for group in s.architecture.param_groups if s.architecture is not None else ():
+            group["lr"] = self.method.architecture.rate(s.progress)
+
+    def _check(self, loss: Tensor, step: int) -> None:
+        if not bool(torch.isfinite(loss)):
+            raise EvaluationError(
+                f"the search loss is {float(loss)} at epoch {self.epoch}, step {step}; lower the learning rate "
+                f"(now {self.method.weights.lr}) or check the data"
+            )
+
+    # ---- measuring -----------------------------------------------------------------------------------------------
+
+    def _record(self, train_loss: float, seconds: float) -> dict[str, Any]:
+        derived = self.method.selection.choose(self)
+        chances = self.core.probabilities(detach=True)
+        found = self.inherited(derived)
+        gap = None
+        if not self.method.relaxation.one_path:
+            gap = found["loss"] - self.mixture_measure()["loss"]
+        elif self.method.relaxation.learned:
+            gap = 0.0
+        metric = self.task.metric
+        record: dict[str, Any] = {
+            "epoch": self.epoch,
+            "train_loss": train_loss,
+            "derived_loss": found["loss"],
+            metric: found[metric],
+            "discretisation_gap": gap,
+            "entropy": float(entropy(chances)),
+            "skip_share": skip_share(self.space, derived.code),
+            "lr": self.method.weights.rate(min(1.0, self.epoch / self.method.epochs)),
+            "seconds": seconds,
+            "code": derived.code.tolist(),
+        }
+        record["collapsed"] = record["skip_share"] > 0.5
+        better = self.best is None or (found[metric] > self.best[metric]) == self.task.maximize
+        if self.epoch > self.method.warmup and (better or self.best is None):
+            self.best = record
+        return record
+
+    @torch.no_grad()
+    def inherited(self, architecture: Architecture, batches: int = MEASURED) -> dict[str, float]:
+        """Loss and metrics of an architecture with the shared weights and the statistics of each batch.
+
+        Args:
+            architecture: of the searched space.
+            batches: of the architecture's part of the data; 0 = all.
+        """
+        weights = self.core.one_hot(architecture.code.tolist())
+        return self._measured(weights, batches)
+
+    @torch.no_grad()
+    def mixture_measure(self, batches: int = MEASURED) -> dict[str, float]:
+        """Loss and metrics of the mixture without noise."""
+        return self._measured(self.core.expected_weights(), batches)
+
+    def mixture_loss(self, batches: int = MEASURED) -> float:
+        """Loss of the mixture without noise."""
+        return self.mixture_measure(batches)["loss"]
+
+    def _measured(self, weights: Weights, batches: int) -> dict[str, float]:
+        epoch = max(0, self.epoch - 1)
+        with batch_statistics(self.core.supernet):
+            return measure(self.task, lambda x: self.core.outputs(x, weights), self.data.some(epoch, batches))
+
+    def random_baseline(self, count: int) -> dict[str, float]:
+        """Random architectures in the same supernet: mean and best of the task's metric (Li and Talwalkar, 2019)."""
+        if not count:
+            return {}
+        rng = np.random.default_rng([self.seed, 0xFA1E])
+        found = [self.inherited(a, 4)[self.task.metric] for a in self.space.sample(count, rng)]
+        best = max(found) if self.task.maximize else min(found)
+        return {"mean": float(np.mean(found)), "best": float(best), "count": float(count)}
+
+    # ---- what selections use -------------------------------------------------------------------------------------
+
+    @contextmanager
+    def without(self, decision: int, option: int) -> Iterator[None]:
+        """The supernet without one option of a decision."""
+        before = dict(self.core.blocked)
+        try:
+            self.core.block(decision, [option])
+            yield
+        finally:
+            self.core.blocked = before
+
+    @contextmanager
+    def only(self, decision: int, option: int) -> Iterator[None]:
+        """The supernet with one option of a decision alone."""
+        before = dict(self.core.blocked)
+        try:
+            self.core.fix(decision, option)
+            yield
+        finally:
+            self.core.blocked = before
+
+    def tune(self, epochs: float, *, seed: int) -> None:
+        """Train the shared weights alone for some epochs at a tenth of the first rate (Wang et al., 2021)."""
+        self.core.train()
+        steps, done = round(epochs * self.data.steps), 0
+        for group in self.stepper.weights.param_groups:
+            group["lr"] = self.method.weights.lr / 10.0
+        while done < steps:
+            for train, _ in self.data.batches(10_000 + 100 * seed + done // self.data.steps):
+                if done >= steps:
+                    return
+                sequence = np.random.SeedSequence([self.seed, 0x7E, seed, done])
+                self.stepper.generator.manual_seed(int(sequence.generate_state(1)[0]))
+                self._check(self.stepper.weights_step(distributed.part_of(train)), done)
+                done += 1
+
+    # ---- state ---------------------------------------------------------------------------------------------------
+
+    def state(self) -> TrainState:
+        """Everything that the next epoch needs."""
+        return state_of(self)
+
+    def restore(self, state: TrainState) -> None:
+        """Go on from a state.
+
+        Raises:
+            EvaluationError: if it is of another search.
+        """
+        restore(self, state)
+
+    def _result(self, random: int) -> GradientResult:
+        if self.epoch < self.method.epochs:
+            last = self.method.selection.choose(self)
+        else:
+            last = self.method.selection.finish(self)
+        chosen, epoch = last, self.epoch
+        trains = type(self.method.selection).finish is not _plain_finish()
+        if self.method.keep == "best" and self.best is not None and not trains:
+            chosen = self.space.architectures(np.array([self.best["code"]]))[0]
+            epoch = int(self.best["epoch"])
+        return GradientResult(chosen, last, epoch, list(self.history), self.random_baseline(random), self)
+
+
+def _plain_finish() -> Any:
+    from archwright.gradient.selections.base import Selection
+
+    return Selection.finish
+
+
+def search(
+    space: Space,
+    task: Task,
+    method: Method | str = "darts",
+    *,
+    seed: int = 0,
+    on_epoch: OnEpoch | None = None,
+    **changes: Any,
+) -> GradientResult:
+    """Search with a method or a recipe by name; `changes` are settings of the method, such as `epochs=10`."""
+    from archwright.gradient.recipes import recipe
+
+    made = recipe(method, **changes) if isinstance(method, str) else method.with_(**changes)
+    return GradientSearch(space, task, made, seed=seed).run(on_epoch=on_epoch)

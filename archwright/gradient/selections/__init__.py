@@ -1,0 +1,1 @@
+"""From architecture parameters to one architecture."""

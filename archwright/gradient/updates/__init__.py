@@ -1,0 +1,1 @@
+"""How weights and architecture parameters are updated."""
