@@ -20,7 +20,7 @@ from archwright.errors import ExportError, MissingPackageError, SpaceError
 from archwright.export.onnx import OnnxReport, export_onnx
 from archwright.export.source import Notes, write_source
 from archwright.export.swap import recover, replaced
-from archwright.export.verify import Difference, trial_inputs, verify_source
+from archwright.export.verify import Difference, SourceCheck, trial_inputs
 from archwright.export.weights import exported_state, load_exported, parameter_names, read_weights, save_weights
 from archwright.nets.build import Network, build, program_of
 
@@ -87,13 +87,14 @@ def export_best(
         save_weights(exported_state(network, names), fresh / "model.safetensors", about)
         write_source(network, fresh / "model.py", head, names)
         trials = trial_inputs(network.input_shapes, real, 8)
-        source = verify_source(fresh, network, trials)
-        if onnx:
-            try:
-                report = export_onnx(network, fresh / "model.onnx", real=real, metadata=about)
-                notes += [report.note] if report.note else []
-            except MissingPackageError as error:
-                notes.append(str(error))
+        with SourceCheck(fresh, network, trials) as check:  # runs while the graph is made
+            if onnx:
+                try:
+                    report = export_onnx(network, fresh / "model.onnx", real=real, metadata=about)
+                    notes += [report.note] if report.note else []
+                except MissingPackageError as error:
+                    notes.append(str(error))
+            source = check.result()
         written = _metrics(network, architecture, measured, predicted or {}, source, report, notes)
         written["preprocessing"] = json.loads(about["preprocessing"])
         (fresh / "metrics.json").write_text(json.dumps(written, indent=2, allow_nan=False) + "\n", encoding="utf-8")

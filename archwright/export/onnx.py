@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from archwright.errors import ExportError, require
 from archwright.export.verify import Difference, difference, outputs_of, trial_inputs
 from archwright.operators.base import Shape
+from archwright.registry import register
 
 TOLERANCE = 1e-4  # of |difference| / (1 + |expected|)
 
@@ -41,6 +42,7 @@ class OnnxReport:
     note: str = ""
 
 
+@register("exporters", "onnx")
 def export_onnx(
     network: nn.Module,
     path: str | Path,

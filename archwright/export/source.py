@@ -19,6 +19,7 @@ from archwright.export.weights import parameter_names
 from archwright.nets.build import Network
 from archwright.nets.program import Program, Step
 from archwright.operators.base import Shape
+from archwright.registry import register
 
 _WIDTH = 110
 
@@ -271,6 +272,7 @@ def imported_modules(source: str) -> set[str]:
     return roots
 
 
+@register("exporters", "source")
 def write_source(
     network: Network, path: Path, notes: Notes | None = None, names: Mapping[str, str] | None = None
 ) -> None:

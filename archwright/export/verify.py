@@ -105,6 +105,73 @@ if net.training:
 """
 
 
+class SourceCheck:
+    """A run of `model.py` with `model.safetensors` in a clean interpreter, beside which the caller may go on.
+
+    Raises:
+        ExportError: at once if the file imports more than torch, in `result` if it does not run or computes something
+            else.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        network: nn.Module,
+        trials: Sequence[tuple[str, tuple[Tensor, ...]]],
+        tolerance: float = 1e-6,
+    ) -> None:
+        source = (folder / "model.py").read_text(encoding="utf-8")
+        foreign = {m for m in imported_modules(source) if m != "torch" and m not in sys.stdlib_module_names}
+        if foreign:
+            raise ExportError(f"model.py may import only torch and the standard library, it imports {sorted(foreign)}")
+        from safetensors.torch import save_file
+
+        self._expected = [(name, outputs_of(network, inputs)) for name, inputs in trials]
+        self._tolerance = tolerance
+        self._scratch = tempfile.TemporaryDirectory()
+        given, self._answer = (Path(self._scratch.name, name) for name in ("inputs.safetensors", "outputs.bin"))
+        tensors = {f"{i}.{j:03d}": x.contiguous() for i, (_, xs) in enumerate(trials) for j, x in enumerate(xs)}
+        save_file(tensors, given)
+        arguments = [str(folder), str(torch.get_num_threads()), str(given), str(self._answer)]
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-B", "-c", _CHILD, *arguments],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def __enter__(self) -> SourceCheck:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the run if it still goes on, and remove its files."""
+        self._process.kill()
+        self._process.communicate()
+        self._scratch.cleanup()
+
+    def result(self, timeout_s: float = 300.0) -> Difference:
+        """Wait for the run and compare."""
+        try:
+            _, said = self._process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise ExportError(f"model.py did not finish within {timeout_s:.0f} s in a separate interpreter") from error
+        if self._process.returncode:
+            lines = said.strip().splitlines()
+            raise ExportError(f"model.py does not run without archwright: {lines[-1] if lines else 'no message'}")
+        flat = np.fromfile(self._answer, dtype=np.float64)
+        sizes = [y.numel() for _, y in self._expected]
+        if flat.size != sum(sizes):
+            raise ExportError(f"model.py computed {flat.size} numbers where {sum(sizes)} were expected; do not use it")
+        worst = Difference(0.0, 0.0)
+        for (name, y), part in zip(self._expected, np.split(flat, np.cumsum(sizes)[:-1]), strict=True):
+            found = difference(y, torch.from_numpy(part.copy()).reshape(y.shape))
+            if not found.relative <= self._tolerance:
+                raise ExportError(
+                    f"model.py computes something else than the network on {name} inputs: the largest difference is "
+                    f"{found.absolute:.3g} ({found.relative:.3g} relative), at most {self._tolerance:g} is accepted"
+                )
+            worst = max(worst, found, key=lambda d: d.relative)
+        return worst
+
+
 def verify_source(
     folder: Path, network: nn.Module, trials: Sequence[tuple[str, tuple[Tensor, ...]]], *, tolerance: float = 1e-6
 ) -> Difference:
@@ -113,43 +180,5 @@ def verify_source(
     Raises:
         ExportError: if it imports more than torch, does not run, or computes something else.
     """
-    source = (folder / "model.py").read_text(encoding="utf-8")
-    foreign = {m for m in imported_modules(source) if m != "torch" and m not in sys.stdlib_module_names}
-    if foreign:
-        raise ExportError(f"model.py may import only torch and the standard library, it imports {sorted(foreign)}")
-    from safetensors.torch import save_file
-
-    expected = [outputs_of(network, inputs) for _, inputs in trials]
-    with tempfile.TemporaryDirectory() as scratch:
-        given, answer = Path(scratch, "inputs.safetensors"), Path(scratch, "outputs.bin")
-        tensors = {f"{i}.{j:03d}": x.contiguous() for i, (_, xs) in enumerate(trials) for j, x in enumerate(xs)}
-        save_file(tensors, given)
-        _run([str(folder), str(torch.get_num_threads()), str(given), str(answer)])
-        flat = np.fromfile(answer, dtype=np.float64)
-    sizes = [y.numel() for y in expected]
-    if flat.size != sum(sizes):
-        raise ExportError(
-            f"model.py computed {flat.size} numbers where {sum(sizes)} were expected; do not use this file"
-        )
-    parts = np.split(flat, np.cumsum(sizes)[:-1])
-    worst = Difference(0.0, 0.0)
-    for (name, _), y, part in zip(trials, expected, parts, strict=True):
-        found = difference(y, torch.from_numpy(part.copy()).reshape(y.shape))
-        if found.relative > tolerance:
-            raise ExportError(
-                f"model.py computes something else than the network on {name} inputs: the largest difference is "
-                f"{found.absolute:.3g} ({found.relative:.3g} relative), at most {tolerance:g} is accepted"
-            )
-        worst = max(worst, found, key=lambda d: d.relative)
-    return worst
-
-
-def _run(arguments: Sequence[str]) -> None:
-    command = [sys.executable, "-I", "-B", "-c", _CHILD, *arguments]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise ExportError(f"model.py did not finish within {error.timeout:.0f} s in a separate interpreter") from error
-    if done.returncode:
-        lines = done.stderr.strip().splitlines()
-        raise ExportError(f"model.py does not run without archwright: {lines[-1] if lines else 'no message'}")
+    with SourceCheck(folder, network, trials, tolerance) as check:
+        return check.result()

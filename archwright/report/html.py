@@ -242,6 +242,8 @@ def _layers(data: ReportData) -> Section:
         colours.append(plots.GREY)
     name = split_metric(metric)[0]
     note = f"{name[:1].upper() + name[1:]} of each layer, in the order of the network; colours as in the drawing."
+    if data.layer_costs:
+        note += " The values are what the latency table or cost model holds for each layer, not separate measurements."
     if not data.layer_costs:
         why = "Times by layer were not supplied, so multiply-accumulates stand here."
         note += f" {data.missing.get('layer_costs', why)}"

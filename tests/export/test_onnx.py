@@ -15,6 +15,8 @@ from export_networks import cell_space, sample, space, trained  # noqa: E402
 from archwright.errors import ExportError  # noqa: E402
 from archwright.export import onnx as exporter  # noqa: E402
 from archwright.export.onnx import export_onnx, onnx_session  # noqa: E402
+from archwright.nets.build import build  # noqa: E402
+from archwright.operators.join import Add  # noqa: E402
 
 
 def test_onnx_agrees_at_every_batch_size_and_holds_its_metadata(tmp_path, capfd, caplog):
@@ -85,3 +87,11 @@ class Shy(nn.Module):
 def test_what_neither_exporter_can_follow_is_one_clear_error(tmp_path):
     with pytest.raises(ExportError, match=r"cannot be written as ONNX; dynamo: .*; TorchScript: "):
         export_onnx(Shy(), tmp_path / "model.onnx", input_shapes=[(3,)])
+
+
+def test_a_network_of_two_inputs_has_two_named_inputs(tmp_path):
+    net = build(Add(), (3, 4, 4), (3, 4, 4)).eval()
+    export_onnx(net, tmp_path / "model.onnx", real=(torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4)))
+    session = onnx_session(tmp_path / "model.onnx")
+    x = {f"input{i}": np.full((5, 3, 4, 4), i + 1.0, np.float32) for i in range(2)}
+    assert (session.run(None, x)[0] == 3.0).all()

@@ -8,9 +8,12 @@ import pytest
 from runs import filled, searched
 
 from archwright.errors import ExportError
+from archwright.nets.build import program_of
+from archwright.operators.head import Classifier
 from archwright.report import plots
-from archwright.report.collect import progress_curve, short_label, volume_curves
+from archwright.report.collect import layer_costs, progress_curve, short_label, volume_curves
 from archwright.report.data import Calibration, Curve, ReportData, Section
+from archwright.report.diagram import describe
 from archwright.report.html import page, report, script_json, table
 from archwright.report.verdict import verdict
 from archwright.search.problem import Objective
@@ -85,6 +88,22 @@ def test_the_progress_curve_only_improves_and_ends_at_the_best():
     values, seconds = [p[2] for p in points], [p[0] for p in points]
     assert values == sorted(values) and seconds == sorted(seconds)
     assert points[-1][1:] == (len(result.trials), result.best.metrics["macs_m"])
+
+
+class Multiplications:
+    """An additive cost: a nanosecond for every multiply-accumulate."""
+
+    def row_costs(self, rows):
+        return {"latency_ms": rows.counts["macs"] / 1e6}
+
+
+def test_layer_costs_stand_at_their_layers_in_a_readable_unit():
+    architecture = searched().best.candidate.architecture
+    steps = describe(architecture, (1, 8, 8)).steps
+    costs = layer_costs(Multiplications(), program_of(architecture, (1, 8, 8)))
+    assert costs == {"latency_ms": pytest.approx([s.macs / 1e6 for s in steps])}
+    small = layer_costs(Multiplications(), program_of(Classifier(3), (4, 2, 2)))
+    assert small == {"latency_us": pytest.approx([12e-3])}
 
 
 def test_hypervolumes_share_one_reference_and_end_at_one():
