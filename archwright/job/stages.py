@@ -174,7 +174,7 @@ class Stages:
         if done.exists() and state is not None:
             restore_net(supernet, state.part("net"), "supernet")
             return
-        recipe = replace(self.recipe, epochs=self.config.supernet_epochs, weight_decay=0.01)
+        recipe = replace(self.recipe, epochs=self.config.supernet_epochs, weight_decay=0.01, lr=2 * self.recipe.lr)
         with self.progress.stage(f"supernet, {self.config.training} training"):
             length = length_for(
                 self.kept / "supernet_length.json", self.task, recipe, self.config.supernet_epochs,
@@ -292,7 +292,8 @@ class Stages:
         from archwright.job.finalists import pick, remeasured
         from archwright.job.reporting import write_report
 
-        best = pick(problem, remeasured(self, finalists))
+        finalists = remeasured(self, finalists)
+        best = pick(problem, finalists)
         with self.progress.stage("export and report"):
             exported = export_best(
                 best.network, best.architecture, self.folder / "best", task=self.task, metrics=best.metrics,

@@ -1,0 +1,182 @@
+"""Hypervolume of (test error, measured latency) after equal wall time, archwright's default job against its peers.
+
+The peers train from scratch what random sampling and Optuna's NSGA-II propose.
+
+All share space, data, machine, training recipe and latency protocol, and run one after the other on one thread.
+Networks count as delivered: trained weights, error on the test part, latency measured anew and in turns after the
+search (that measurement is not in anybody's time). The reference point is the nadir of the union of the fronts of all
+runs, that is the worst error and the worst latency on any of them.
+
+`python benchmarks/hypervolume.py --data digits --seconds 60`
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from common import finish
+
+from archwright.evaluators.inherited import InheritedEvaluator
+from archwright.job.config import check
+from archwright.job.run import run_job
+from archwright.measure.meter import LatencyMeter
+from archwright.measure.timing import Protocol
+from archwright.nets import Supernet, build
+from archwright.nets.checkpoint import TrainState, restore_net
+from archwright.nets.recipe import Recipe
+from archwright.nets.train import evaluate, train
+from archwright.search.pareto import front_mask, hypervolume
+from archwright.spaces.convnet import convnet
+from archwright.tasks import load
+
+Delivered = list[tuple[Any, torch.nn.Module]]  # architecture, trained network
+
+
+def by_archwright(task: Any, space: Any, seconds: float, seed: int, epochs: int, finalists: int) -> Delivered:
+    """The default job: its finalists, and its front with inherited weights."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = check(
+            {
+                "maximize": ["accuracy_percent"], "minimize": ["latency_ms"], "budget": f"{seconds:g}s", "seed": seed,
+                "out": str(Path(folder) / "run"), "epochs": epochs, "finalists": finalists, "baseline": False,
+            }
+        )  # fmt: skip
+        job = run_job(config, task=task, space=space, quiet=True)
+        kept = Path(folder) / "run" / "checkpoint"
+        supernet = Supernet(space, task.input_shape)
+        restore_net(supernet, TrainState.load(kept / "supernet.safetensors").part("net"), "supernet")
+        inherited = InheritedEvaluator(supernet, task)
+        found: Delivered = []
+        for trial in job.result.front:
+            architecture = trial.candidate.architecture
+            tuned = kept / f"finalist{trial.number}.safetensors"
+            net = inherited.network(architecture)
+            if tuned.exists():
+                restore_net(net, TrainState.load(tuned).part("net"), "finalist")
+            found.append((architecture, net))
+        return found
+
+
+def by_training(task: Any, space: Any, seconds: float, seed: int, epochs: int, propose: Any) -> Delivered:
+    """Train what is proposed from scratch and measure it, until the time is over."""
+    meter = LatencyMeter("onnxruntime", protocol=Protocol(seconds=0.1))
+    began, found = time.monotonic(), []
+    ask, tell = propose(space, seed)
+    while time.monotonic() - began < seconds:
+        architecture = ask()
+        net = build(architecture, task.input_shape, seed=seed)
+        train(net, task, Recipe(epochs=epochs), seed=seed)
+        accuracy = evaluate(net, task, "valid")["accuracy_percent"]
+        tell(accuracy, meter.measure([net], task.input_shape)[0].median_ms)
+        found.append((architecture, net))
+    return found
+
+
+def random_proposals(space: Any, seed: int) -> Any:
+    """Uniform random architectures."""
+    rng = np.random.default_rng(seed)
+    return (lambda: space.sample(1, rng)[0]), (lambda *values: None)
+
+
+def optuna_proposals(space: Any, seed: int) -> Any:
+    """Optuna's NSGA-II with its defaults; one categorical a decision."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=optuna.samplers.NSGAIISampler(seed=seed))
+    current: list[Any] = []
+
+    def ask() -> Any:
+        trial = study.ask()
+        current[:] = [trial]
+        codes = [trial.suggest_int(f"d{d.index}", 0, d.size - 1) for d in space.decisions]
+        return space.architectures(space.canonical(np.array([codes], dtype=np.int16)))[0]
+
+    def tell(*values: float) -> None:
+        study.tell(current[0], values)
+
+    return ask, tell
+
+
+def scored(task: Any, delivered: Delivered) -> np.ndarray:
+    """(n, 2): test error in percent, measured latency in ms; the networks are measured in turns."""
+    meter = LatencyMeter("onnxruntime", protocol=Protocol(seconds=0.2))
+    errors = [evaluate(net, task, "test")["error_percent"] for _, net in delivered]
+    latency = []
+    for start in range(0, len(delivered), 12):
+        part = [net for _, net in delivered[start : start + 12]]
+        latency += [r.median_ms for r in meter.measure(part, task.input_shape)]
+    return np.stack([errors, latency], axis=1)
+
+
+def error_within(points: np.ndarray, budget: float) -> float:
+    """Least error among networks within a latency budget."""
+    inside = points[points[:, 1] <= budget, 0]
+    return float(inside.min()) if len(inside) else float("inf")
+
+
+def main() -> None:
+    """Run every method with every seed and compare."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", default="digits")
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--finalists", type=int, default=6)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    task = load(given.data)
+    space = convnet(task.input_shape, task.outputs)
+    methods = {
+        "archwright": lambda s: by_archwright(task, space, given.seconds, s, given.epochs, given.finalists),
+        "random, from scratch": lambda s: by_training(task, space, given.seconds, s, given.epochs, random_proposals),
+        "optuna nsga2, from scratch": lambda s: by_training(
+            task, space, given.seconds, s, given.epochs, optuna_proposals
+        ),
+    }
+    points: dict[str, list[np.ndarray]] = {name: [] for name in methods}
+    spent: dict[str, list[float]] = {name: [] for name in methods}
+    for seed in range(given.seeds):
+        for name, method in methods.items():
+            began = time.monotonic()
+            delivered = method(seed)
+            spent[name].append(round(time.monotonic() - began, 1))
+            points[name].append(scored(task, delivered))
+            print(f"seed {seed}, {name}: {len(delivered)} networks in {spent[name][-1]} s", flush=True)
+    finish(f"hypervolume_{given.data}", {"settings": vars(given), **compare(points), "seconds": spent})
+
+
+def compare(points: dict[str, list[np.ndarray]]) -> dict[str, Any]:
+    """Hypervolumes, ratios and errors at the latency budget, the lower quartile of all delivered latencies."""
+    everything = np.concatenate([p for runs in points.values() for p in runs])
+    fronts = [p[front_mask(p)] for runs in points.values() for p in runs]
+    reference = np.concatenate(fronts).max(axis=0)
+    budget = float(np.quantile(everything[:, 1], 0.25))
+    volumes = {n: [float(hypervolume(p, reference)) for p in runs] for n, runs in points.items()}
+    errors = {n: [error_within(p, budget) for p in runs] for n, runs in points.items()}
+    peers = [n for n in points if n != "archwright"]
+    best = np.max([volumes[n] for n in peers], axis=0)
+    ratios = np.array(volumes["archwright"]) / best
+    lower = np.array(errors["archwright"]) < np.min([errors[n] for n in peers], axis=0)
+    return {
+        "networks": {n: [len(p) for p in runs] for n, runs in points.items()},
+        "reference_error_percent_latency_ms": reference.round(4).tolist(),
+        "hypervolume": {n: np.round(v, 5).tolist() for n, v in volumes.items()},
+        "ratio_to_better_peer": ratios.round(3).tolist(),
+        "ratio_mean": round(float(np.mean(volumes["archwright"]) / max(np.mean(volumes[n]) for n in peers)), 3),
+        "latency_budget_ms": round(budget, 5),
+        "error_percent_at_budget": {n: np.round(e, 2).tolist() for n, e in errors.items()},
+        "error_lower_in_every_seed": bool(lower.all()),
+        "points": {n: [p.round(4).tolist() for p in runs] for n, runs in points.items()},
+        "target": "ratio at least 1.3, error at the budget lower in every seed",
+    }
+
+
+if __name__ == "__main__":
+    main()
