@@ -1,0 +1,167 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from archwright import registry
+from archwright.benchmarks.nasbench201 import DEVICES
+from archwright.benchmarks.table import load
+from archwright.costs.counts import Counts
+from archwright.errors import ConfigurationError, EvaluationError, SpaceError
+from archwright.evaluators.table import TableEvaluator, TableScores
+from archwright.space import Architectures
+from archwright.spaces import nasbench201
+
+pytestmark = pytest.mark.data
+
+EXTERNAL = [n for n, e in registry.entries("benchmarks").items() if "packaged" not in e.labels]
+# benchmark -> (known optimum of what a comparison is scored on, listed codes)
+KNOWN = {
+    "nasbench201-cifar10": (94.37333, 15625),
+    "nasbench201-cifar100": (73.51333, 15625),
+    "nasbench201-imagenet16": (47.31111, 15625),
+    "nasbench-macro": (93.12667, 6561),
+    "bert-glue500": (75.13, 500),
+    "ec-nas-4": (94.24746, 423),
+    "accel-nasbench": (67.05205, 5138),
+}
+
+
+@pytest.mark.parametrize("name", EXTERNAL)
+def test_every_listed_code_is_a_member_and_finds_its_row(name, tables):
+    table = load(name)
+    codes = table.codes
+    assert table.space.is_member(codes).all()
+    found = table.rows(codes)
+    assert (codes[found] == codes).all()
+    first = np.sort(np.unique(codes, axis=0, return_index=True)[1])
+    assert (np.sort(np.unique(found)) == first).all()
+    assert np.isfinite(table.read(table.goal, found)).any()
+
+
+@pytest.mark.parametrize("name", sorted(KNOWN))
+def test_optima_are_the_published_ones(name, tables):
+    best, rows = KNOWN[name]
+    assert load(name).best() == pytest.approx(best, abs=1e-4) and len(load(name).codes) == rows
+
+
+@pytest.mark.parametrize("name", sorted(EXTERNAL))
+def test_a_table_answers_through_the_evaluator_what_it_stores(name, tables):
+    table = load(name)
+    rows = np.unique(table.rows(table.codes))[:50]
+    batch = Architectures(table.space, table.codes[rows])
+    evaluator = TableEvaluator(table)
+    columns = evaluator.evaluate(batch)
+    assert set(columns) == set(evaluator.metrics) and all(c.shape == (len(rows),) for c in columns.values())
+    metric = table.goal
+    assert np.allclose(
+        columns[metric], table.observed[metric].values()[rows] * table.observed[metric].scale, equal_nan=True
+    )
+
+
+def test_all_strings_of_nasbench201_round_trip(tables):
+    codes = load("nasbench201-cifar10").codes
+    texts = [nasbench201.to_string(c) for c in codes]
+    assert len(set(texts)) == 15625
+    assert (np.stack([nasbench201.from_string(t) for t in texts]) == codes).all()
+    assert (
+        texts[6111] == "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_1x1~2|"
+    )
+
+
+@pytest.mark.parametrize("text", ["|none~0|", "|none~0|+|none~0|none~1|+|none~0|none~1|nun~2|"])
+def test_what_is_no_string_of_nasbench201_is_refused(text):
+    with pytest.raises(SpaceError, match="none"):
+        nasbench201.from_string(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "biases"),
+    [
+        ("nasbench201-cifar10", (3, 32, 32), 10),
+        ("nasbench201-cifar100", (3, 32, 32), 100),
+        ("nasbench201-imagenet16", (3, 16, 16), 120),
+        ("nasbench-macro", (3, 32, 32), 0),
+    ],
+)
+def test_counts_of_the_space_equal_the_table_on_every_row(name, shape, biases, tables):
+    table = load(name)
+    rows = np.arange(len(table.codes))
+    counted = Counts(table.space, shape).evaluate(Architectures(table.space, table.codes))
+    assert (np.round(counted["params_m"] * 1e6) == np.round(table.read("params_m", rows) * 1e6)).all()
+    # NAS-Bench-201 counts the additions of the classifier's bias as multiply-accumulates
+    assert (np.round(counted["macs_m"] * 1e6) + biases == np.round(table.read("macs_m", rows) * 1e6)).all()
+
+
+def test_a_query_is_one_training_and_the_truth_a_mean(tables):
+    table = load("nasbench201-cifar100")
+    rows = np.arange(2000)
+    noisy, mean = table.read("accuracy_percent", rows), table.read("accuracy_percent", rows, true=True)
+    assert 0.1 < np.std(noisy - mean) < 3.0
+    batch = Architectures(table.space, table.codes[rows])
+    assert (TableEvaluator(table, noisy=False).evaluate(batch)["accuracy_percent"] == mean).all()
+
+
+def test_short_trainings_cost_less_and_answer_the_twelve_epoch_table(tables):
+    table = load("nasbench201-cifar10")
+    batch = Architectures(table.space, table.codes[:100])
+    evaluator = TableEvaluator(table, ("accuracy_percent",))
+    short, long = evaluator.evaluate(batch, fidelity=0.1), evaluator.evaluate(batch)
+    assert np.allclose(long["simulated_s"], short["simulated_s"] * 200 / 12)
+    assert 12 * 3 < short["simulated_s"].mean() < 12 * 60  # some seconds an epoch on a GPU
+    assert (short["accuracy_percent"] < long["accuracy_percent"]).mean() > 0.95
+    with pytest.raises(ConfigurationError, match=r"0\.06"):
+        evaluator.evaluate(batch, fidelity=0.01)
+
+
+def test_every_device_of_nasbench201_has_latencies(tables):
+    table = load("nasbench201-cifar10")
+    assert len(DEVICES) == 19 and sum(m.endswith("latency_ms") for m in table.metrics) == 22
+    rows = np.arange(15625)
+    latency = table.read("gold_6240_latency_ms", rows)
+    assert np.corrcoef(latency, table.read("macs_m", rows))[0, 1] > 0.5
+    assert (table.read("pi5_onnx_energy_mj", rows) > 0).all()
+
+
+def test_what_the_table_does_not_list_is_said_or_left_open(tables):
+    table = load("fbnet-latency")
+    other = table.space.sample(3, np.random.default_rng(0))
+    with pytest.raises(EvaluationError, match="5000"):
+        TableEvaluator(table).evaluate(other)
+    assert np.isnan(TableEvaluator(table, missing="nan").evaluate(other)["pixel3_latency_ms"]).all()
+    with pytest.raises(ConfigurationError, match="its own space"):
+        TableEvaluator("nasbench-macro").evaluate(other)
+
+
+def test_zero_cost_scores_are_a_cheap_evaluator(tables):
+    scores = TableScores("nasbench201-cifar10")
+    table = scores.benchmark
+    columns = scores.evaluate(Architectures(table.space, table.codes))
+    truth = table.read("accuracy_percent", np.arange(15625), true=True)
+    from scipy.stats import spearmanr
+
+    assert scores.cheap and spearmanr(columns["logsynflow_score"], truth)[0] == pytest.approx(0.826, abs=0.001)
+    with pytest.raises(ConfigurationError, match="no zero-cost scores"):
+        TableScores("nasbench-macro")
+
+
+@pytest.mark.parametrize("name", ["nasbench201-cifar10", "nasbench-macro", "fbnet-latency", "accel-nasbench"])
+def test_members_of_a_table_build_and_run(name, tables):
+    import torch
+
+    from archwright.nets.build import build
+
+    table = load(name)
+    shape = (3, 32, 32) if "nasbench2" in name or "macro" in name else (3, 64, 64)
+    net = build(table.space.architectures(table.codes[7:8])[0], shape).eval()
+    with torch.no_grad():
+        assert net(torch.zeros(2, *shape)).shape == (2, 10 if shape[1] == 32 else 1000)
+
+
+def test_energy_of_longer_training_is_larger(tables):
+    table = load("ec-nas-4")
+    rows = np.arange(len(table.codes))
+    energies = [table.read("training_energy_kwh", rows, fidelity=f) for f in (4 / 108, 12 / 108, 36 / 108, 1.0)]
+    assert all((a < b).mean() > 0.99 for a, b in itertools.pairwise(energies))
+    equal = table.read("accuracy_percent", table.rows(table.codes[[0, 0]]))
+    assert equal[0] == equal[1]
