@@ -169,7 +169,7 @@ def _front(data: ReportData) -> Section:
         "The red star is the network that was exported, with the values that the search had for it; dashed red lines "
         "are the limits. Hover for details."
     )
-    if any(trace["name"].startswith("exported") for trace in figure["data"]):
+    if any(trace["name"] == "as measured" for trace in figure["data"]):
         note += " The empty star is the same network after its last training, as measured."
     if hidden:
         note += f" Far outside, and so not drawn, is the limit of {' and of '.join(hidden)}."
@@ -289,6 +289,8 @@ def _feasible(data: ReportData) -> Section:
         return Section(title, _absent(data, "feasible", "There are no trials."))
     inside = int(data.feasible().sum())
     failed = sum(state == "failed" for state in data.states)
+    if inside == len(data.states):
+        return Section(title, note=f"All {inside:,} trials keep all limits, so there is no course of it to show.")
     note = f"{inside:,} of {len(data.states):,} trials ({100 * inside / len(data.states):.0f} %) keep all limits."
     if failed:
         note += f" {failed:,} failed with an error and count as not feasible."

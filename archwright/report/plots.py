@@ -153,7 +153,7 @@ def _exported(data: ReportData, axes: Sequence[Objective]) -> dict[str, Any]:
         f"{_safe(split_metric(o.metric)[0])} {with_unit(o.metric, v)}" for o, v in zip(axes, (x, y), strict=True)
     )
     return {
-        "type": "scatter", "mode": "markers", "name": "exported, as measured", "x": [x], "y": [y], "text": [told],
+        "type": "scatter", "mode": "markers", "name": "as measured", "x": [x], "y": [y], "text": [told],
         "hovertemplate": "exported, as measured<br>%{text}<extra></extra>",
         "marker": {"color": RED, "size": 15, "symbol": "star-open", "line": {"width": 1.8}},
     }  # fmt: skip

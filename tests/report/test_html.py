@@ -116,6 +116,17 @@ def test_hypervolumes_share_one_reference_and_end_at_one():
     assert swapped[1].points[-1][2] == pytest.approx(1 / theirs.points[-1][2])
 
 
+def test_the_exported_network_stands_where_it_was_measured_if_that_is_near():
+    result = searched()
+    best = result.best.metrics
+    near = filled(measured={m: 0.98 * v for m, v in best.items()})
+    star = next(t for t in plots.pareto(near)["data"] if t["name"] == "as measured")
+    assert (star["x"], star["y"]) == ([0.98 * best["params_m"]], [0.98 * best["macs_m"]])
+    assert "empty star" in page(near)
+    far = filled(measured={m: 100 * v for m, v in best.items()})
+    assert all(t["name"] != "as measured" for t in plots.pareto(far)["data"]) and "empty star" not in page(far)
+
+
 def test_a_limit_far_from_all_trials_is_said_instead_of_drawn():
     limits = (Objective("macs_m", "maximize"), Objective("params_m", at_most=5.0))
     data = filled(objectives=limits)
