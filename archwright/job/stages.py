@@ -40,6 +40,8 @@ from archwright.search.run import run
 from archwright.search.trial import Trial
 from archwright.space import Architecture
 
+FIRST_BY = 8.0  # seconds after the start at which the first network should be trained
+
 
 @dataclass
 class Stages:
@@ -91,7 +93,7 @@ class Stages:
             net = build(architecture, self.task.input_shape, seed=self.config.seed).to(self.config.device)
             recipe = replace(self.recipe, epochs=min(self.config.epochs, 8))
             length = length_for(
-                self.kept / "first_length.json", self.task, recipe, recipe.epochs, self.clock.left("first", 1.0),
+                self.kept / "first_length.json", self.task, recipe, recipe.epochs, self._first_seconds(),
                 lambda part: train(twin(net), replace(self.task, train=part), replace(recipe, epochs=1)),
             )  # fmt: skip
             part = length.split(self.task)
@@ -105,6 +107,11 @@ class Stages:
             replace_file(path, json.dumps({"code": architecture.code.tolist(), "metrics": metrics, "feasible": fits}))
             self.progress.say(f"  first network: {self._line(metrics)}" + ("" if fits else " (over a limit)"))
         self.clock.keep()
+
+    def _first_seconds(self) -> float | None:
+        """A person waits for this network: its share of the time, but not beyond some seconds after the start."""
+        left = self.clock.left("first", 1.0)
+        return None if left is None else max(1.0, min(left, FIRST_BY - self.progress.seconds))
 
     def _medium(self) -> Architecture:
         """The feasible sample whose size is nearest to the lower third."""
