@@ -222,7 +222,7 @@ class Stages:
 
     def search(self, problem: Problem) -> SearchResult:
         """Run the strategy until its share of the time, or the budget of trials, is spent."""
-        name = self.strategy_name(problem)
+        name = self.strategy_name()
         budget = self._search_budget()
         with self.progress.stage(f"search with {name}"):
             result = run(
@@ -246,11 +246,9 @@ class Stages:
             return Budget(trials=int(json.loads(done.read_text())["trials"]))
         return Budget(trials=self.setup.budget.trials, seconds=self.clock.left("search", 2.0))
 
-    def strategy_name(self, problem: Problem) -> str:
-        """The configured strategy; `auto` is nsga2 for shared weights and several goals."""
-        if self.config.strategy != "auto":
-            return self.config.strategy
-        return "nsga2" if self.uses_supernet or len(problem.goals) > 1 else "regularized_evolution"
+    def strategy_name(self) -> str:
+        """The configured strategy; `auto` is nsga2 over shared weights, which answer in milliseconds."""
+        return "nsga2" if self.config.strategy == "auto" and self.uses_supernet else self.config.strategy
 
     def _watch(self, problem: Problem) -> Any:
         goal = problem.goals[0]
