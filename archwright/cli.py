@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from archwright.commands import bench, hardware
 from archwright.errors import ArchwrightError
 
 app = typer.Typer(
@@ -23,6 +24,8 @@ app = typer.Typer(
 )
 latency_app = typer.Typer(help="Latency tables of this machine.", no_args_is_help=True)
 app.add_typer(latency_app, name="latency")
+bench.add_to(app)
+hardware.add_to(app)
 
 
 @app.command()

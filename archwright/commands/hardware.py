@@ -1,0 +1,46 @@
+"""`archwright platform`: descriptions of accelerators, and of this machine by measurement."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+platform_app = typer.Typer(help="Platforms that cost models know.", no_args_is_help=True)
+
+
+@platform_app.command(name="list")
+def list_() -> None:
+    """Names of all platforms."""
+    from archwright.platforms import loader
+
+    for name in loader.names():
+        typer.echo(name)
+
+
+@platform_app.command()
+def show(name: Annotated[str, typer.Argument(help="a platform, or a TOML file")]) -> None:
+    """A platform's fields with their sources."""
+    from rich.pretty import pprint
+
+    from archwright.platforms import loader
+
+    pprint(loader.load(Path(name) if name.endswith(".toml") else name), expand_all=True)
+
+
+@platform_app.command()
+def measure(threads: Annotated[int | None, typer.Option(help="all cores by default")] = None) -> None:
+    """Measure this machine: matrix products, vector operations, memory, call overhead."""
+    typer.echo("measuring this machine, about half a minute")
+    from archwright.platforms.measure import measure_host, save_host
+
+    text = measure_host(threads)
+    platform, path = save_host(text)
+    typer.echo(text)
+    typer.echo(f"wrote {path}; use it as --platform {platform.name}")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put the commands into the main program."""
+    app.add_typer(platform_app, name="platform")
