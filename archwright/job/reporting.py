@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from archwright.costs.lut import LatencyTable
 from archwright.job.config import RunConfig
 from archwright.nets.build import program_of
 from archwright.report.collect import from_result, layer_costs
-from archwright.report.data import Calibration, Curve, ReportData
+from archwright.report.data import Calibration, ReportData
 from archwright.report.diagram import describe
 from archwright.report.html import report
 from archwright.search.problem import Problem
@@ -91,15 +90,10 @@ def _data(
         if (kept / "latency.json").exists():
             table = LatencyTable.load(kept / "latency.json", setup.space, setup.task.input_shape)
             more["layer_costs"] = layer_costs(table, program_of(architecture, setup.task.input_shape))
-    data = from_result(
+    return from_result(
         result, title=f"{setup.task.name}: {folder.name}", chosen=trial,
         baselines={} if baseline is None else {"random search": baseline}, **more,
     )  # fmt: skip
-    return replace(data, curves=tuple(_extended(c, len(result.trials)) for c in data.curves))
-
-
-def _extended(curve: Curve, trials: int) -> Curve:
-    return curve if len(curve.points) <= trials else replace(curve, points=curve.points[:trials])
 
 
 def _calibrations(setup: Any, finalists: list[dict[str, Any]], kept: Path) -> tuple[Calibration, ...]:
