@@ -1,0 +1,98 @@
+"""Proxy models: a fitted regressor that stands in for a slow evaluator, with its error on designs it has not seen.
+
+Gradient-boosted trees over the options' numbers (ordered decisions) and indicators (others), one per metric, on the
+logarithm where a metric is positive. A proxy is an evaluator itself, so every strategy runs on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from archwright.errors import ConfigurationError
+from archwright.space import Architectures, Space
+
+
+class Proxy:
+    """A fitted stand-in for an evaluator.
+
+    Args:
+        space: of designs.
+        metrics: to predict.
+        trees: boosting rounds.
+        leaves: of a tree.
+        rate: learning rate.
+        seed: of the fit.
+    """
+
+    deterministic = True
+    cheap = True
+
+    def __init__(
+        self,
+        space: Space,
+        metrics: Sequence[str],
+        *,
+        trees: int = 400,
+        leaves: int = 31,
+        rate: float = 0.1,
+        seed: int = 0,
+    ) -> None:
+        self.space, self.metrics = space, tuple(metrics)
+        self._options = {"max_iter": trees, "max_leaf_nodes": leaves, "learning_rate": rate, "random_state": seed}
+        self._models: dict[str, tuple[Any, bool]] = {}
+
+    def fit(self, codes: np.ndarray, columns: Mapping[str, np.ndarray]) -> Proxy:
+        """Learn from evaluated designs, (n, decisions) and metric -> (n,).
+
+        Raises:
+            ConfigurationError: if there are fewer than ten designs or a metric is missing.
+        """
+        from sklearn.ensemble import HistGradientBoostingRegressor
+
+        missing = [m for m in self.metrics if m not in columns]
+        if missing or len(codes) < 10:
+            raise ConfigurationError(
+                f"a proxy needs ten designs and every metric; got {len(codes)} designs, missing {missing}"
+            )
+        x = self._features(codes)
+        categorical = [not d.ordered for d in self.space.decisions]
+        for metric in self.metrics:
+            y = np.asarray(columns[metric], dtype=np.float64)
+            logarithm = bool((y > 0).all())
+            model = HistGradientBoostingRegressor(
+                categorical_features=categorical, min_samples_leaf=4, l2_regularization=1e-3, **self._options
+            )
+            self._models[metric] = model.fit(x, np.log(y) if logarithm else y), logarithm
+        return self
+
+    def _features(self, codes: np.ndarray) -> np.ndarray:
+        return np.asarray(codes, dtype=np.float64) + 1  # inactive decisions become 0
+
+    def evaluate(
+        self, architectures: Architectures | np.ndarray, *, fidelity: float = 1.0, seed: int = 0
+    ) -> dict[str, np.ndarray]:
+        """Predicted metric -> (n,)."""
+        codes = architectures if isinstance(architectures, np.ndarray) else architectures.codes
+        x = self._features(codes)
+        out = {}
+        for metric, (model, logarithm) in self._models.items():
+            predicted = model.predict(x)
+            out[metric] = np.exp(predicted) if logarithm else predicted
+        return out
+
+    def error_percent(self, codes: np.ndarray, columns: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
+        """Root mean square error on other designs, in percent of the metric's mean and of its range."""
+        predicted = self.evaluate(codes)
+        out = {}
+        for metric in self.metrics:
+            y = np.asarray(columns[metric], dtype=np.float64)
+            rmse = float(np.sqrt(np.mean((predicted[metric] - y) ** 2)))
+            spread = float(y.max() - y.min())
+            out[metric] = {
+                "rmse_percent_of_mean": 100 * rmse / float(np.abs(y).mean()),
+                "rmse_percent_of_range": 100 * rmse / spread if spread else 0.0,
+            }
+        return out
