@@ -31,6 +31,7 @@ class RunConfig(BaseModel):
     space: str = Field("auto", description="a registered space, or a Python file that defines `space`")
     data: str = Field("digits", description="a registered task, a file or folder of data, or hf:NAME")
     target: str | None = Field(None, description="column of a table to predict")
+    data_options: dict[str, Any] = Field(default_factory=dict, description="options of the data's reader")
     maximize: tuple[str, ...] = Field((), description="metrics to maximize, such as accuracy_percent")
     minimize: tuple[str, ...] = Field((), description="metrics to minimize, such as latency_ms")
     subject_to: tuple[str, ...] = Field((), description="limits, such as latency_ms<=0.3")
@@ -49,7 +50,9 @@ class RunConfig(BaseModel):
     workers: int = Field(1, ge=1, le=4096, description="processes that evaluate at the same time")
     executor: Literal["auto", "in-process", "processes", "ray"] = "auto"
     finalists: int = Field(3, ge=1, le=1000, description="networks that are fine-tuned and re-measured")
-    baseline: bool = Field(True, description="also run random search with the same number of trials")
+    baseline: bool | None = Field(
+        None, description="also run random search with the same number of trials; by default over a supernet"
+    )
     device: str = Field("cpu", description="cpu, cuda, cuda:0 ...")
     out: str = Field("", description="the run folder; empty = runs/ and the time")
 

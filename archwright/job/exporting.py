@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from archwright.errors import ExportError
+from archwright.job.showing import allow_imports
 
 
-def export_run(folder: Path, *, onnx: Path | None = None, source: Path | None = None) -> Iterator[str]:
+def export_run(
+    folder: Path, *, onnx: Path | None = None, source: Path | None = None, allow: Sequence[str] = ()
+) -> Iterator[str]:
     """Write what is asked for, verified; without a wish, say what there is.
+
+    Args:
+        folder: of the run.
+        onnx: file to write.
+        source: folder to write model.py and its weights into.
+        allow: modules of the user's that the network may import.
 
     Yields:
         one line for each thing written.
@@ -23,7 +32,7 @@ def export_run(folder: Path, *, onnx: Path | None = None, source: Path | None = 
     if not (best / "architecture.json").exists():
         raise ExportError(f"{folder} has no best network yet; let the run finish: archwright resume {folder}")
     if onnx is not None:
-        yield _onnx(best, onnx)
+        yield _onnx(best, onnx, allow)
     if source is not None:
         try:
             source.mkdir(parents=True, exist_ok=True)
@@ -37,11 +46,12 @@ def export_run(folder: Path, *, onnx: Path | None = None, source: Path | None = 
             yield f"{path} ({path.stat().st_size:,} bytes)"
 
 
-def _onnx(best: Path, path: Path) -> str:
+def _onnx(best: Path, path: Path, allow: Sequence[str]) -> str:
     from archwright.export.bundle import load_best
     from archwright.export.onnx import export_onnx
 
-    network = load_best(best).eval()
+    allow_imports(allow)
+    network = load_best(best, allow=allow).eval()
     metadata = json.loads((best / "metrics.json").read_text(encoding="utf-8"))
     report = export_onnx(network, path, metadata={"digest": str(metadata.get("architecture_digest", ""))})
     return (

@@ -74,6 +74,7 @@ def run_job(
         raise RunLogError(
             f"{folder} holds a run already: archwright resume {folder} continues it, or choose another --out"
         )
+    config = _settled(config)
     progress = Progress(start, quiet=quiet)
     progress.say(
         f"data {config.data if task is None else 'given'}, budget {config.budget}, seed {config.seed}, folder {folder}"
@@ -102,6 +103,18 @@ def resume_job(
         config = check({**config.model_dump(), "budget": budget}, "--budget")
     progress.say(f"resuming {folder}")
     return _run(config, Path(folder), progress, task, space)
+
+
+def _settled(config: RunConfig) -> RunConfig:
+    """Files under their full paths, so that a run can be continued from another folder."""
+    from archwright import registry
+
+    changes: dict[str, str] = {}
+    if config.space.endswith(".py") and Path(config.space).is_file():
+        changes["space"] = str(Path(config.space).resolve())
+    if config.data not in registry.names("tasks") and Path(config.data).expanduser().exists():
+        changes["data"] = str(Path(config.data).expanduser().resolve())
+    return config.model_copy(update=changes) if changes else config
 
 
 def read_config(folder: Path) -> RunConfig:

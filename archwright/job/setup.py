@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from archwright.costs.counts import Counts
-from archwright.errors import ConfigurationError, nearest
+from archwright.errors import ConfigurationError, SpaceError, nearest
 from archwright.job.config import RunConfig
 from archwright.job.spaces import check_fit, load_space
 from archwright.search.budget import Budget
@@ -23,7 +25,8 @@ LATENCY = ("latency_ms",)
 class Setup:
     """What a job is about.
 
-    `objectives` are in the units of the evaluators; `latency` says whether latency matters at all.
+    `objectives` are in the units of the evaluators; `latency` says whether latency matters; `faulty` says why some
+    networks of the space cannot be built (empty: none was found): their trials fail, and no supernet can hold them.
     """
 
     config: RunConfig
@@ -32,6 +35,7 @@ class Setup:
     objectives: tuple[Objective, ...]
     budget: Budget
     counts: Counts
+    faulty: str = ""
 
     @property
     def latency(self) -> bool:
@@ -55,10 +59,12 @@ def prepare(config: RunConfig, *, task: Any = None, space: Space | None = None) 
         ConfigurationError: if a metric is unknown, a limit cannot be met, or the data cannot be read.
         SpaceError: if the space does not fit the data.
     """
-    options = {} if config.target is None else {"target": config.target}
+    options = dict(config.data_options) | ({} if config.target is None else {"target": config.target})
     loaded: Task = load(config.data if task is None else task, **options)
     found = load_space(config.space if space is None else space, loaded.input_shape, loaded.outputs)
-    check_fit(found, loaded.input_shape, loaded.outputs)
+    faulty = check_fit(found, loaded.input_shape, loaded.outputs)
+    if faulty and (config.evaluation == "supernet" or config.latency == "table"):
+        raise SpaceError(f"a supernet or a latency table needs a space whose networks can all be built: {faulty}")
     counts = Counts(found, loaded.input_shape)
     known = (*loaded.metrics, *LATENCY, *counts.metrics)
     wanted = config.objectives((loaded.metric, loaded.maximize))
@@ -67,9 +73,10 @@ def prepare(config: RunConfig, *, task: Any = None, space: Space | None = None) 
         raise ConfigurationError(
             f"a run needs a goal that the data decide: one of {', '.join(loaded.metrics)} to maximize or minimize"
         )
-    _check_limits(objectives, counts)
+    if not faulty:
+        _check_limits(objectives, counts)
     _check_strategy(config)
-    return Setup(config, loaded, found, objectives, Budget.parse(config.budget), counts)
+    return Setup(config, loaded, found, objectives, Budget.parse(config.budget), counts, faulty)
 
 
 def _known(objective: Objective, known: tuple[str, ...], task: Task) -> Objective:
@@ -98,15 +105,31 @@ def _check_limits(objectives: tuple[Objective, ...], counts: Counts) -> None:
         if o.metric not in bounds:
             continue
         low, high = bounds[o.metric]
-        if o.at_most is not None and o.at_most < low:
+        if o.at_most is not None and o.at_most < low and o.at_most < (low := _extreme(counts, o.metric, 1.0)):
             raise ConfigurationError(
                 f"no network of this space has {o.metric} <= {o.at_most:g}: the smallest has {low:g}; "
                 "raise the limit or choose a smaller space"
             )
-        if o.at_least is not None and o.at_least > high:
+        if o.at_least is not None and o.at_least > high and o.at_least > (high := -_extreme(counts, o.metric, -1.0)):
             raise ConfigurationError(
                 f"no network of this space has {o.metric} >= {o.at_least:g}: the largest has {high:g}; lower the limit"
             )
+
+
+def _extreme(counts: Counts, metric: str, sign: float) -> float:
+    """The least `sign` times a count: of samples and the two ends, then downhill over neighbours."""
+    space = counts.space
+    archs = space.sample(512, np.random.default_rng(1)) + space.architectures(
+        np.stack([space.smallest().code, space.largest().code])
+    )
+    best = np.inf
+    while len(archs):
+        values = sign * counts.evaluate(archs)[metric]
+        if not values.min() < best:
+            break
+        best = float(values.min())
+        archs = space.neighbours(archs[int(values.argmin())])
+    return best
 
 
 def _check_strategy(config: RunConfig) -> None:

@@ -4,25 +4,44 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from archwright.errors import RunLogError
+from archwright.errors import RunLogError, SpaceError
+
+WIDE = 180  # columns where no terminal sets them
 
 
-def show_run(folder: Path, *, front: bool = True, console: Console | None = None) -> None:
+def allow_imports(allow: Sequence[str]) -> None:
+    """Let modules beside the caller be found, once the caller has allowed some by name."""
+    if allow and "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+
+
+def show_run(folder: Path, *, front: bool = True, allow: Sequence[str] = (), console: Console | None = None) -> None:
     """Print the best network's metrics, its layers, and the front.
+
+    Args:
+        folder: of the run, or an architecture's JSON file.
+        front: whether to list the front.
+        allow: modules of the user's that the network may import.
+        console: where to print.
 
     Raises:
         RunLogError: if there is nothing to show.
     """
     console = console or Console(highlight=False)
+    if not console.is_terminal and console.width < WIDE:
+        console.width = WIDE  # nobody reads a cut table out of a file
+    allow_imports(allow)
     folder = Path(folder)
     best = folder / "best"
     if folder.is_file():
-        _layers(folder, None, console)
+        _layers(folder, None, console, allow)
         return
     if not (folder / "run.toml").exists():
         raise RunLogError(f"{folder} holds no run (it has no run.toml); give the folder that --out named")
@@ -31,7 +50,12 @@ def show_run(folder: Path, *, front: bool = True, console: Console | None = None
     else:
         metrics = json.loads((best / "metrics.json").read_text(encoding="utf-8"))
         _metrics(metrics, console)
-        _layers(best / "architecture.json", metrics.get("input_shapes"), console)
+        try:
+            _layers(best / "architecture.json", metrics.get("input_shapes"), console, allow)
+        except SpaceError as error:
+            if "allow it" not in str(error):
+                raise
+            console.print(f"layers: {str(error).split('; if you')[0]}; if you trust it: --allow MODULE", markup=False)
     if front and (folder / "pareto.csv").exists():
         from archwright.job.run import read_config
 
@@ -49,11 +73,11 @@ def _metrics(metrics: dict, console: Console) -> None:
     console.print(table)
 
 
-def _layers(path: Path, shapes: list | None, console: Console) -> None:
+def _layers(path: Path, shapes: list | None, console: Console, allow: Sequence[str]) -> None:
     from archwright.report.diagram import as_text, describe
     from archwright.space import Architecture
 
-    architecture = Architecture.from_json(path.read_text(encoding="utf-8"))
+    architecture = Architecture.from_json(path.read_text(encoding="utf-8"), allow=tuple(allow))
     if shapes is None:
         console.print(str(architecture))
         return

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
-import runpy
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+import numpy as np
 
 from archwright import registry
 from archwright.errors import ArchwrightError, ConfigurationError, SpaceError
 from archwright.operators.base import Operator, Shape
-from archwright.space import Space
+from archwright.space import Architecture, Space
 
 
 def load_space(name: str | Space, input_shape: Shape, outputs: int) -> Space:
@@ -38,17 +42,47 @@ def load_space(name: str | Space, input_shape: Shape, outputs: int) -> Space:
 def _from_file(path: Path, input_shape: Shape, outputs: int) -> Space:
     if not path.is_file():
         raise ConfigurationError(f"there is no file {str(path)!r}; write one with: archwright new cnn --out {path}")
-    try:
-        names = runpy.run_path(str(path), run_name="archwright_space")
-    except ArchwrightError:
-        raise
-    except Exception as error:
-        raise ConfigurationError(f"{path} cannot be run: {type(error).__name__}: {error}") from error
+    names = vars(_imported(path.resolve()))
     if "space" not in names:
         raise ConfigurationError(
             f"{path} must define `space`: a Space, an operator with choices, or a function of (input_shape, outputs)"
         )
     return _made(names["space"], str(path), input_shape, outputs)
+
+
+_loaded: dict[str, tuple[Path, bytes]] = {}  # module name -> the file it came from, and what that file held
+
+
+def _imported(path: Path) -> ModuleType:
+    """The file as a module of its own name: worker processes find the classes that it and its neighbours define.
+
+    Raises:
+        ConfigurationError: if the file cannot be run, or another module has its name.
+    """
+    name, text = path.stem, path.read_bytes()
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    if name in sys.modules:
+        if _loaded.get(name) == (path, text):
+            return sys.modules[name]
+        known = getattr(sys.modules[name], "__file__", None)
+        if name not in _loaded and (known is None or Path(known).resolve() != path):
+            raise ConfigurationError(f"{path} has the name of another Python module, {name!r}; rename the file")
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ConfigurationError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except ArchwrightError:
+        del sys.modules[name]
+        raise
+    except Exception as error:
+        del sys.modules[name]
+        raise ConfigurationError(f"{path} cannot be run: {type(error).__name__}: {error}") from error
+    _loaded[name] = path, text
+    return module
 
 
 def _made(found: Any, name: str, input_shape: Shape, outputs: int) -> Space:
@@ -72,18 +106,44 @@ def _made(found: Any, name: str, input_shape: Shape, outputs: int) -> Space:
     return found
 
 
-def check_fit(space: Space, input_shape: Shape, outputs: int) -> None:
+def check_fit(space: Space, input_shape: Shape, outputs: int) -> str:
     """See that networks of the space take the data and give what the task needs.
 
+    Returns:
+        what is wrong with some members; empty if nothing was found. A run goes on without them.
+
     Raises:
-        SpaceError: with both shapes, if not.
+        SpaceError: if no member that was looked at fits.
     """
+    from archwright.costs.workload import rows_of
+
+    rng = np.random.default_rng(0)
+    some = [space.largest(), space.smallest(), *space.sample(14, rng)]
+    faults = [fault_of(a, input_shape, outputs) for a in some]
+    if not any(faults):
+        try:
+            rows_of(space, space.sample(256, rng).codes, input_shape)
+        except SpaceError as error:
+            return str(error)
+        return ""
+    if all(faults):
+        faults += [fault_of(a, input_shape, outputs) for a in space.sample(64, rng)]
+    if all(faults):
+        raise SpaceError(faults[0])
+    return next(fault for fault in faults if fault)
+
+
+def fault_of(architecture: Architecture, input_shape: Shape, outputs: int) -> str:
+    """Why a network cannot be built for the data; empty if it can."""
     from archwright.nets.build import program_of
 
-    for architecture in (space.largest(), space.smallest()):
+    try:
         shape = program_of(architecture, input_shape).shape
-        if shape != (outputs,):
-            raise SpaceError(
-                f"the task needs {outputs} outputs for inputs {input_shape}, a network of this space gives {shape}; "
-                f"end it with Classifier({outputs})"
-            )
+    except SpaceError as error:
+        return str(error)
+    if shape == (outputs,):
+        return ""
+    return (
+        f"the task needs {outputs} outputs for inputs {input_shape}, a network of this space gives {shape}; "
+        f"end it with Classifier({outputs})"
+    )

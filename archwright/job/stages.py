@@ -17,12 +17,13 @@ from archwright.evaluators.inherited import InheritedEvaluator
 from archwright.evaluators.measured import MeasuredLatency
 from archwright.evaluators.train import TrainEvaluator
 from archwright.export.bundle import export_best
-from archwright.job.clock import ENDS, ENDS_TRAIN, Clock
+from archwright.job.clock import ENDS, ENDS_TRAIN, ENDS_TRAIN_TWICE, Clock
 from archwright.job.executors import executor_for
 from archwright.job.finalists import Finalist, choose, finish
 from archwright.job.progress import Progress
 from archwright.job.run import JobResult
 from archwright.job.setup import Setup
+from archwright.job.spaces import fault_of
 from archwright.job.training import length_for, twin
 from archwright.measure.meter import LatencyMeter
 from archwright.measure.timing import Protocol
@@ -36,10 +37,13 @@ from archwright.search.budget import Budget
 from archwright.search.log import replace_file
 from archwright.search.problem import Problem
 from archwright.search.result import SearchResult
-from archwright.search.run import run
+from archwright.search.run import load_trials, run
 from archwright.search.trial import Trial
 from archwright.space import Architecture
+from archwright.tasks.base import Task
 
+FEWEST_STEPS = 250  # of a supernet; with fewer its subnets rank badly (benchmarks/hypervolume.py on a busy machine)
+FEWEST_TRIALS = 12  # that fit into a search whose trials are trained by themselves
 FIRST_BY = 8.0  # seconds after the start at which the first network should be trained
 
 
@@ -54,16 +58,21 @@ class Stages:
     def __post_init__(self) -> None:
         self.config, self.task, self.space = self.setup.config, self.setup.task, self.setup.space
         self.kept = self.folder / "checkpoint"
-        ends = ENDS if self.uses_supernet else ENDS_TRAIN
-        self.clock = Clock(self.kept / "clock.json", self.setup.budget, self.progress.start, ends)
+        self.clock = Clock(self.kept / "clock.json", self.setup.budget, self.progress.start, self._ends())
         self.recipe = Recipe(epochs=self.config.epochs)
+
+    def _ends(self) -> Mapping[str, float]:
+        return ENDS if self.uses_supernet else ENDS_TRAIN_TWICE if self.config.baseline else ENDS_TRAIN
 
     @property
     def uses_supernet(self) -> bool:
-        """Whether accuracy comes from shared weights: unless asked otherwise, where some weights can be shared."""
-        return self.config.evaluation == "supernet" or (
-            self.config.evaluation == "auto" and len(self.space.decisions) > 0
-        )
+        """Whether accuracy comes from shared weights.
+
+        By default it does, unless nothing can be shared or there is no time to train shared weights well.
+        """
+        if self.config.evaluation != "auto":
+            return self.config.evaluation == "supernet"
+        return len(self.space.decisions) > 0 and not self.setup.faulty and not (self.kept / "alone").exists()
 
     def run(self) -> JobResult:
         """All stages in order."""
@@ -72,6 +81,8 @@ class Stages:
             f"{task.name}: {len(task.train)} + {len(task.valid)} + {len(task.test)} rows, input {task.input_shape}; "
             f"space of {_size(self.space.size())} networks, {len(self.space.decisions)} decisions"
         )
+        if self.setup.faulty:
+            self.progress.say(f"  some networks cannot be built, so each is trained by itself: {self.setup.faulty}")
         self.first_network()
         latency = self.latency()
         quality = self.quality()
@@ -115,7 +126,10 @@ class Stages:
 
     def _medium(self) -> Architecture:
         """The feasible sample whose size is nearest to the lower third."""
-        archs = self.space.sample(512, np.random.default_rng([self.config.seed, 1]))
+        archs = self.space.sample(64 if self.setup.faulty else 512, np.random.default_rng([self.config.seed, 1]))
+        if self.setup.faulty:
+            shape, outputs = self.task.input_shape, self.task.outputs
+            archs = archs[np.array([not fault_of(a, shape, outputs) for a in archs])]
         columns = self.setup.counts.evaluate(archs)
         fits = self._limits().violation_of(columns, len(archs)) == 0
         size = columns["macs_m"]
@@ -147,7 +161,7 @@ class Stages:
         if not self.setup.latency:
             return ()
         c = self.config
-        if c.latency == "measured":
+        if c.latency == "measured" or self.setup.faulty:
             return (MeasuredLatency(self.task.input_shape, backend=c.backend, threads=c.threads, batch=c.batch),)
         from archwright.costs.lut import LatencyTable
 
@@ -166,21 +180,40 @@ class Stages:
 
     def quality(self) -> Any:
         """The evaluator of what is learned: inherited weights of a trained supernet, or training from scratch."""
-        if not self.uses_supernet:
-            return TrainEvaluator(self.task, self.recipe, device=self.config.device, folder=self.kept / "trials")
-        torch.manual_seed(self.config.seed)
-        supernet = Supernet(self.space, self.task.input_shape).to(self.config.device)
-        self.train_supernet(supernet)
-        samples = min(len(self.task.valid), 2000)
-        return InheritedEvaluator(supernet, self.task, samples=samples, seed=self.config.seed)
+        if self.uses_supernet:
+            torch.manual_seed(self.config.seed)
+            supernet = Supernet(self.space, self.task.input_shape).to(self.config.device)
+            if self.train_supernet(supernet):
+                samples = min(len(self.task.valid), 2000)
+                return InheritedEvaluator(supernet, self.task, samples=samples, seed=self.config.seed)
+            self.clock.ends = self._ends()
+        task, recipe = self._for_trials()
+        return TrainEvaluator(task, recipe, device=self.config.device, folder=self.kept / "trials")
 
-    def train_supernet(self, supernet: Supernet) -> None:
-        """Train until its share of the time is over; a checkpoint every epoch."""
+    def _for_trials(self) -> tuple[Task, Recipe]:
+        """Data and recipe of trials that are trained alone: short enough that several fit into the search."""
+        left = self.clock.left("search", 2.0)
+        net = build(self._medium(), self.task.input_shape, seed=self.config.seed).to(self.config.device)
+        length = length_for(
+            self.kept / "trial_length.json", self.task, self.recipe, self.config.epochs,
+            None if left is None else left / FEWEST_TRIALS,
+            lambda part: train(twin(net), replace(self.task, train=part), replace(self.recipe, epochs=1)),
+        )  # fmt: skip
+        part = length.split(self.task)
+        task = self.task if part is None else replace(self.task, train=part)
+        return task, replace(self.recipe, epochs=length.epochs)
+
+    def train_supernet(self, supernet: Supernet) -> bool:
+        """Train until its share of the time is over; a checkpoint every epoch.
+
+        Returns:
+            False if there is so little time that shared weights would not become useful; nothing is trained then.
+        """
         path, done = self.kept / "supernet.safetensors", self.kept / "supernet.done"
         state = TrainState.load(path) if path.exists() else None
         if done.exists() and state is not None:
             restore_net(supernet, state.part("net"), "supernet")
-            return
+            return True
         recipe = replace(self.recipe, epochs=self.config.supernet_epochs, weight_decay=0.01, lr=2 * self.recipe.lr)
         with self.progress.stage(f"supernet, {self.config.training} training"):
             length = length_for(
@@ -190,6 +223,12 @@ class Stages:
                     twin(supernet), self.task, replace(recipe, epochs=1), method="sandwich", split=part
                 ),
             )  # fmt: skip
+
+            steps = length.epochs * length.rows // recipe.batch
+            if self.config.evaluation == "auto" and self.setup.budget.seconds is not None and steps < FEWEST_STEPS:
+                self.progress.say(f"  there is time for {steps} steps only: each trial is trained by itself instead")
+                replace_file(self.kept / "alone", f"{steps} steps\n")
+                return False
 
             def on_epoch(record: Mapping[str, Any], state_of: Any) -> bool:
                 state_of().save(path)
@@ -208,6 +247,7 @@ class Stages:
             early = "" if last["epoch"] == length.epochs else " (stopped early: slower than timed before)"
             self.progress.say(f"  {last['epoch']} epochs of {length.rows} rows, loss {last['loss']:.3f}{early}")
         self.clock.keep()
+        return True
 
     def _trainer(self) -> Any:
         if self.config.training == "progressive":
@@ -222,8 +262,14 @@ class Stages:
 
     def search(self, problem: Problem) -> SearchResult:
         """Run the strategy until its share of the time, or the budget of trials, is spent."""
-        name = self.strategy_name()
-        budget = self._search_budget()
+        name, done = self.strategy_name(), self.kept / "searched.json"
+        if done.exists() and json.loads(done.read_text()).get("budget") == self.config.budget:
+            return load_trials(problem, self.folder)
+        if done.exists():  # the budget is new: what comes after the search is done again
+            for path in self.kept.glob("finalist*"):
+                path.unlink()
+        seconds = None if self.setup.budget.seconds is None else self.clock.left("search", 2.0)
+        budget = Budget(trials=self.setup.budget.trials, seconds=seconds)
         with self.progress.stage(f"search with {name}"):
             result = run(
                 problem, name, budget, self.folder, executor_for(self.config), (self._watch(problem),),
@@ -234,17 +280,9 @@ class Stages:
                 f"  {len(result.trials)} trials ({result.cache_hits} known already), {share:.0f} % feasible; "
                 f"best {self._line(result.best.metrics)}"
             )
-        replace_file(self.kept / "searched.json", json.dumps({"strategy": name, "trials": len(result.trials)}))
+        replace_file(done, json.dumps({"strategy": name, "trials": len(result.trials), "budget": self.config.budget}))
         self.clock.keep()
         return result
-
-    def _search_budget(self) -> Budget:
-        if self.setup.budget.seconds is None:
-            return self.setup.budget
-        done = self.kept / "searched.json"
-        if done.exists():  # a finished search is replayed, not continued
-            return Budget(trials=int(json.loads(done.read_text())["trials"]))
-        return Budget(trials=self.setup.budget.trials, seconds=self.clock.left("search", 2.0))
 
     def strategy_name(self) -> str:
         """The configured strategy; `auto` is nsga2 over shared weights, which answer in milliseconds."""
@@ -272,11 +310,13 @@ class Stages:
 
     def baseline(self, problem: Problem, result: SearchResult) -> SearchResult | None:
         """Random search with as many trials, by the same evaluators."""
-        if not self.config.baseline:
+        if not (self.uses_supernet if self.config.baseline is None else self.config.baseline):
             return None
         folder = self.kept / "random"
         with self.progress.stage("random search with as many trials"):
-            found = run(problem, "random", Budget(trials=len(result.trials)), folder, executor_for(self.config),
+            limit = None if self.uses_supernet else self.clock.left("baseline", 2.0)
+            budget = Budget(trials=len(result.trials), seconds=limit)
+            found = run(problem, "random", budget, folder, executor_for(self.config),
                         (self._watch(problem),), seed=self.config.seed + 1)  # fmt: skip
             self.progress.say(f"  best {self._line(found.best.metrics)}")
         self.clock.keep()
