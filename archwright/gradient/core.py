@@ -161,12 +161,12 @@ class Core(nn.Module):
 
 def key(path: str) -> str:
     """A path as a name of a parameter, which may hold no dots."""
-    return path.replace("/", "//").replace(".", "/_")
+    return path.replace("%", "%25").replace(".", "%2E")
 
 
 def unkey(name: str) -> str:
     """The path of a parameter's name."""
-    return name.replace("/_", ".").replace("//", "/")
+    return name.replace("%2E", ".").replace("%25", "%")
 
 
 @contextmanager

@@ -96,7 +96,7 @@ class GradientSearch:
         core = Core(space, task.input_shape, relaxation=method.relaxation, mixing=method.mixing, seed=seed)
         self.core = core.to(self.device)
         if len(task.input_shape) == 3:
-            self.core.supernet.to(memory_format=torch.channels_last)
+            self.core.supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         distributed.synchronise(self.core)
         augment = task.augmentation if method.augment else None
         self.data = SearchData(

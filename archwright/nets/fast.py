@@ -1,7 +1,8 @@
 """Tensor functions of mixtures that compute the same as torch's plain operations with fewer passes over memory.
 
 Measured on a CPU (benchmarks/search_step.py): a weighted sum that keeps its terms only where the weights want a
-gradient, and the input gradient of a depthwise convolution as a forward convolution with the flipped kernel.
+gradient, and the input gradient of a depthwise convolution as a forward convolution with the flipped kernel. The
+compiled kernels of `kernels.py` take over where they are there and the tensors fit.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from archwright.nets import kernels
 
 
 class _WeightedSum(torch.autograd.Function):
@@ -82,78 +85,108 @@ def weighted_sum(terms: Sequence[Tensor], weights: Sequence[Tensor | None]) -> T
 
 
 class _Depthwise(torch.autograd.Function):
-    """Depthwise convolution of stride 1 whose input gradient is a forward convolution with the flipped kernel."""
+    """Depthwise convolution; at stride 1 its input gradient is a forward convolution with the flipped kernel."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, padding: int, dilation: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, padding: int, dilation: int) -> Tensor:
         ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight)
-        ctx.setting = padding, dilation
-        return F.conv2d(x, weight, None, 1, padding, dilation, weight.shape[0])
+        ctx.setting = stride, padding, dilation, tuple(x.shape)
+        return F.conv2d(x, weight, None, stride, padding, dilation, weight.shape[0])
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         x, weight = ctx.saved_tensors
-        padding, dilation = ctx.setting
+        stride, padding, dilation, shape = ctx.setting
         to_x = to_weight = None
         if ctx.needs_input_grad[0]:
-            around = dilation * (weight.shape[-1] - 1) - padding
-            to_x = F.conv2d(grad, weight.flip(2, 3), None, 1, around, dilation, weight.shape[0])
+            to_x = _depthwise_input(grad, weight, shape, stride, padding, dilation)
         if ctx.needs_input_grad[1]:
-            to_weight = depthwise_weight_gradient(x, grad, weight, padding, dilation)
-        return to_x, to_weight, None, None
+            to_weight = _depthwise_weight(x, grad, weight, stride, padding, dilation)
+        return to_x, to_weight, None, None, None
 
 
-def depthwise_weight_gradient(x: Tensor, grad: Tensor, weight: Tensor, padding: int, dilation: int) -> Tensor:
-    """(channels, 1, k, k) gradient of a depthwise convolution of stride 1."""
-    _, found, _ = torch.ops.aten.convolution_backward(
-        grad,
-        x,
-        weight,
-        None,
-        [1, 1],
-        [padding, padding],
-        [dilation, dilation],
-        False,
-        [0, 0],
-        weight.shape[0],
-        [False, True, False],
-    )
-    return found
+def _depthwise_input(
+    grad: Tensor, weight: Tensor, shape: tuple[int, ...], stride: int, padding: int, dilation: int
+) -> Tensor:
+    if stride == 1:
+        around = dilation * (weight.shape[-1] - 1) - padding
+        return F.conv2d(grad, weight.flip(2, 3), None, 1, around, dilation, weight.shape[0])
+    if dilation > 1 and kernels.fits(grad):
+        return kernels.input_gradient(grad, weight, (shape[2], shape[3]), stride, padding, dilation)
+    return torch.nn.grad.conv2d_input(shape, weight, grad, stride, padding, dilation, weight.shape[0])
 
 
-def depthwise(x: Tensor, weight: Tensor, padding: int, dilation: int) -> Tensor:
-    """Depthwise convolution of stride 1 without bias.
+def _depthwise_weight(x: Tensor, grad: Tensor, weight: Tensor, stride: int, padding: int, dilation: int) -> Tensor:
+    if weight.shape[-1] in (3, 5, 7) and kernels.fits(x) and kernels.fits(grad):
+        return kernels.weight_gradient(x, grad, weight.shape[-1], stride, padding, dilation)
+    pairs = [[v, v] for v in (stride, padding, dilation)]
+    masks = [False, True, False]
+    return torch.ops.aten.convolution_backward(grad, x, weight, None, *pairs, False, [0, 0], weight.shape[0], masks)[1]
+
+
+def depthwise(x: Tensor, weight: Tensor, stride: int, padding: int, dilation: int) -> Tensor:
+    """Depthwise convolution without bias.
 
     Args:
         x: (b, c, h, w).
         weight: (c, 1, k, k), k odd.
+        stride: of both axes.
         padding: on every side, at most dilation * (k - 1).
         dilation: of the kernel.
     """
     if torch.is_autocast_enabled(x.device.type):
-        return F.conv2d(x, weight, None, 1, padding, dilation, weight.shape[0])
-    return _Depthwise.apply(x, weight, padding, dilation)
+        return F.conv2d(x, weight, None, stride, padding, dilation, weight.shape[0])
+    return _Depthwise.apply(x, weight, stride, padding, dilation)
 
 
-def normalised(x: Tensor, norms: Sequence[Any], scale: Tensor | None) -> Tensor:
-    """Batch norm of the first of several norms with equal settings; all of them note the statistics.
+class _Norm(torch.autograd.Function):
+    """Batch norm in training mode, optionally with ReLU, by the compiled kernels; also gives mean and inverse."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, scale: Tensor | None, shift: Tensor | None, eps: float, relu: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        out, mean, inverse = kernels.norm_forward(x, scale, shift, eps, relu)
+        ctx.save_for_backward(x, scale, shift, mean, inverse)
+        ctx.relu = relu
+        ctx.mark_non_differentiable(mean, inverse)
+        return out, mean, inverse
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        x, scale, shift, mean, inverse = ctx.saved_tensors
+        grad = grad.contiguous(memory_format=torch.channels_last)
+        to_x, to_scale, to_shift = kernels.norm_backward(
+            x, grad, scale, shift, (mean, inverse), ctx.relu, ctx.needs_input_grad[0]
+        )
+        wanted = ctx.needs_input_grad
+        return to_x, to_scale if wanted[1] else None, to_shift if wanted[2] else None, None, None
+
+
+def normalised(x: Tensor, norms: Sequence[Any], scale: Tensor | None, *, relu: bool = False) -> Tensor:
+    """Batch norm of the first of several norms with equal settings, and ReLU; all of them note the statistics.
 
     Args:
         x: (b, c, ...).
         norms: batch norms; more than one only if they have no parameters.
         scale: scalar that multiplies the output, None for one.
+        relu: whether ReLU follows.
     """
     norm = norms[0]
     weight, bias = norm.weight, norm.bias
     if scale is not None:
-        # a copy: channels-last kernels read the scale as if it were dense
+        # a copy: channels-last kernels of torch read the scale as if it were dense
         weight = scale.repeat(x.shape[1]) if weight is None else weight * scale
         bias = None if bias is None else bias * scale
-    if not norm.training or not norm.track_running_stats:
-        return F.batch_norm(
-            x, norm.running_mean, norm.running_var, weight, bias, norm.running_mean is None, 0.0, norm.eps
-        )
-    out, mean, inverse = torch.native_batch_norm(x, weight, bias, None, None, True, 0.0, norm.eps)
+    if not norm.training:
+        alone = norm.running_mean is None
+        out = F.batch_norm(x, norm.running_mean, norm.running_var, weight, bias, alone, 0.0, norm.eps)
+        return out.relu_() if relu else out
+    if kernels.fits(x) and (weight is None or weight.dtype == torch.float32):
+        out, mean, inverse = _Norm.apply(x, weight, bias, norm.eps, relu)
+    else:
+        out, mean, inverse = torch.native_batch_norm(x, weight, bias, None, None, True, 0.0, norm.eps)
+        out = out.relu_() if relu else out
     if norm.track_running_stats:
         _note_statistics(norms, x, mean, inverse)
     return out

@@ -13,7 +13,7 @@ from __future__ import annotations
 import operator
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, fx, nn
@@ -245,46 +245,48 @@ def _share(nodes: Sequence[Node], result: int, training: bool) -> tuple[list[Nod
 
 
 def _fold_norms(nodes: Sequence[Node], result: int) -> list[Node]:
+    """Put the weights of sums and the ReLUs that follow into batch norms that nothing else reads."""
     users = _users(nodes, result)
-    made = {node.output: i for i, node in enumerate(nodes)}
-    out = list(nodes)
-    for node in nodes:
+    out = [_NormNode(n.inputs, n.output, n.module) if _is_norm(n) else n for n in nodes]
+    made = {node.output: node for node in out}
+    for node in out:
         if isinstance(node, SumNode):
-            _fold_into_sum(node, out, made, users)
-    relus = [n for n in out if _key(n, False) == ("relu",)]
-    for node in relus:
-        source = made.get(node.inputs[0])
-        if source is not None and users[node.inputs[0]] == 1 and _is_norm(out[source]):
-            out[made[node.output]] = FunctionNode(node.inputs, node.output, F.relu_)
-    return [_with_depthwise(n) for n in out]
+            _fold_into_sum(node, made, users)
+    gone: set[int] = set()
+    for i, node in enumerate(out):
+        source = made.get(node.inputs[0]) if node.inputs else None
+        if _key(node, False) == ("relu",) and isinstance(source, _NormNode) and users[source.output] == 1:
+            gone.add(source.output)
+            out[i] = _NormNode(source.inputs, node.output, source.norm, source.factors, relu=True)
+    return [_with_depthwise(n) for n in out if n.output not in gone]
 
 
-def _is_norm(node: Node) -> bool:
+def _is_norm(node: Node) -> TypeGuard[ModuleNode]:
     return isinstance(node, ModuleNode) and isinstance(node.module, BATCH_NORMS)
 
 
-def _fold_into_sum(node: SumNode, out: list[Node], made: dict[int, int], users: Counter[int]) -> None:
+def _fold_into_sum(node: SumNode, made: dict[int, Node], users: Counter[int]) -> None:
     factors = list(node.factors)
     for i, (n, own) in enumerate(zip(node.inputs, node.factors, strict=True)):
-        position = made.get(n)
-        if not own or position is None or users[n] != 1:
-            continue
-        source = out[position]
-        if isinstance(source, ModuleNode) and isinstance(source.module, BATCH_NORMS):
-            out[position] = _ScaledNorm(source.inputs, source.output, source.module, own)
+        source = made.get(n)
+        if own and isinstance(source, _NormNode) and users[n] == 1:
+            source.factors = own
             factors[i] = ()
             node.folded[i] = own
     node.factors = tuple(factors)
 
 
-class _ScaledNorm(WeighedNode):
-    """A batch norm times a product of weights."""
+class _NormNode(WeighedNode):
+    """A batch norm times a product of weights, and ReLU."""
 
-    def __init__(self, inputs: tuple[int, ...], output: int, norm: nn.Module, factors: tuple[Factor, ...]) -> None:
-        def run(scalars: Scalars, x: Tensor) -> Tensor:
-            return normalised(x, [norm], scalars.product(factors))
+    def __init__(
+        self, inputs: tuple[int, ...], output: int, norm: Any, factors: tuple[Factor, ...] = (), *, relu: bool = False
+    ) -> None:
+        super().__init__(inputs, output, self._run)
+        self.norm, self.factors, self.relu = norm, factors, relu
 
-        super().__init__(inputs, output, run)
+    def _run(self, scalars: Scalars, x: Tensor) -> Tensor:
+        return normalised(x, [self.norm], scalars.product(self.factors), relu=self.relu)
 
 
 def _with_depthwise(node: Node) -> Node:
@@ -294,7 +296,7 @@ def _with_depthwise(node: Node) -> Node:
     plain = (
         conv.groups == conv.in_channels == conv.out_channels
         and conv.groups > 1
-        and conv.stride == (1, 1)
+        and conv.stride[0] == conv.stride[1]
         and conv.bias is None
         and conv.padding_mode == "zeros"
         and not isinstance(conv.padding, str)
@@ -305,5 +307,5 @@ def _with_depthwise(node: Node) -> Node:
     )
     if not plain:
         return node
-    padding, dilation = int(conv.padding[0]), int(conv.dilation[0])
-    return FunctionNode(node.inputs, node.output, lambda x: depthwise(x, conv.weight, padding, dilation))
+    stride, padding, dilation = conv.stride[0], int(conv.padding[0]), conv.dilation[0]
+    return FunctionNode(node.inputs, node.output, lambda x: depthwise(x, conv.weight, stride, padding, dilation))

@@ -1,0 +1,169 @@
+"""Optional compiled kernels: depthwise gradients and batch norm of channels-last float32 tensors on the CPU.
+
+Built on first use where a C++ compiler is found, kept in the user's cache folder, and silently absent otherwise;
+results agree with torch's within float32 rounding. `ARCHWRIGHT_KERNELS=off` switches them off.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+SOURCE = Path(__file__).with_name("kernels.cpp")
+FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-std=c++17", "-fPIC", "-fopenmp")
+
+
+def available() -> bool:
+    """Whether the kernels are there (building them on the first call)."""
+    return _library() is not None
+
+
+@cache
+def _library() -> ctypes.CDLL | None:
+    if os.environ.get("ARCHWRIGHT_KERNELS", "auto") == "off" or not SOURCE.exists():
+        return None
+    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        return None
+    try:
+        return _typed(ctypes.CDLL(str(_built(compiler))))
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _built(compiler: str) -> Path:
+    """Path of the shared library, compiled if it is not in the cache."""
+    text = SOURCE.read_text()
+    key = "\n".join([text, *FLAGS, compiler, _processor(), torch.__version__])
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "archwright"
+    target = folder / f"kernels-{hashlib.sha256(key.encode()).hexdigest()[:16]}.so"
+    if target.exists():
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        part, whole = Path(scratch, "kernels.o"), Path(scratch, "kernels.so")
+        _run(compiler, *FLAGS, "-c", str(SOURCE), "-o", str(part))
+        _run(compiler, "-shared", str(part), "-o", str(whole), *_openmp())
+        os.replace(whole, target)
+    return target
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+
+
+def _openmp() -> tuple[str, ...]:
+    """The OpenMP library that torch itself has loaded, so that there is one pool of threads."""
+    found = sorted(Path(torch.__file__).parent.joinpath("lib").glob("libgomp*.so*"))
+    return (str(found[0]),) if found else ("-fopenmp",)
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line for line in lines if line.startswith("flags"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def _typed(library: ctypes.CDLL) -> ctypes.CDLL:
+    p, i, n, f = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_float
+    library.dw_weight_gradient.argtypes = [p, p, p, *[i] * 11]
+    library.dw_weight_gradient.restype = i
+    library.dw_input_gradient.argtypes = [p, p, p, *[i] * 11]
+    library.dw_input_gradient.restype = None
+    library.bn_forward.argtypes = [p, p, p, p, p, p, n, i, f, i, i]
+    library.bn_forward.restype = None
+    library.bn_backward.argtypes = [p, p, p, p, p, p, p, p, p, n, i, i, i]
+    library.bn_backward.restype = None
+    return library
+
+
+def fits(x: Tensor) -> bool:
+    """Whether the kernels can read a tensor: float32, on the CPU, (b, c, h, w) with the channels last in memory."""
+    return (
+        x.dtype == torch.float32
+        and x.device.type == "cpu"
+        and x.dim() == 4
+        and x.is_contiguous(memory_format=torch.channels_last)
+        and available()
+    )
+
+
+def _at(x: Tensor | None) -> int | None:
+    return None if x is None else x.data_ptr()
+
+
+def weight_gradient(x: Tensor, grad: Tensor, kernel: int, stride: int, padding: int, dilation: int) -> Tensor:
+    """(c, 1, k, k) gradient of a depthwise convolution; k is 3, 5 or 7."""
+    n, c, h, w = x.shape
+    out = torch.empty(c, 1, kernel, kernel)
+    _call().dw_weight_gradient(
+        *(_at(x), _at(grad), _at(out), n, h, w, grad.shape[2], grad.shape[3], c),
+        *(kernel, stride, padding, dilation, torch.get_num_threads()),
+    )
+    return out
+
+
+def input_gradient(
+    grad: Tensor, weight: Tensor, size: tuple[int, int], stride: int, padding: int, dilation: int
+) -> Tensor:
+    """(b, c, h, w) gradient of a depthwise convolution of any stride."""
+    n, c, oh, ow = grad.shape
+    out = torch.empty(n, c, *size, memory_format=torch.channels_last)
+    taps = weight.detach().reshape(c, -1).t().contiguous()  # (k*k, c)
+    _call().dw_input_gradient(
+        *(_at(grad), _at(taps), _at(out), n, size[0], size[1], oh, ow, c),
+        *(weight.shape[-1], stride, padding, dilation, torch.get_num_threads()),
+    )
+    return out
+
+
+def norm_forward(
+    x: Tensor, scale: Tensor | None, shift: Tensor | None, eps: float, relu: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Batch norm in training mode, and ReLU: output, mean (c,), inverse deviation (c,)."""
+    c = x.shape[1]
+    out, mean, inverse = torch.empty_like(x), x.new_empty(c), x.new_empty(c)
+    _call().bn_forward(
+        *(_at(x), _at(scale), _at(shift), _at(out), _at(mean), _at(inverse), x.numel() // c, c, eps),
+        *(int(relu), torch.get_num_threads()),
+    )
+    return out, mean, inverse
+
+
+def norm_backward(
+    x: Tensor,
+    grad: Tensor,
+    scale: Tensor | None,
+    shift: Tensor | None,
+    statistics: tuple[Tensor, Tensor],
+    relu: bool,
+    want_input: bool,
+) -> tuple[Tensor | None, Tensor, Tensor]:
+    """Gradients of the input, the scale (c,) and the shift (c,)."""
+    c = x.shape[1]
+    to_x = torch.empty_like(x) if want_input else None
+    to_scale, to_shift = x.new_empty(c), x.new_empty(c)
+    _call().bn_backward(
+        *(_at(x), _at(grad), _at(scale), _at(shift), _at(statistics[0]), _at(statistics[1])),
+        *(_at(to_x), _at(to_scale), _at(to_shift), x.numel() // c, c, int(relu), torch.get_num_threads()),
+    )
+    return to_x, to_scale, to_shift
+
+
+def _call() -> Any:
+    library = _library()
+    assert library is not None
+    return library

@@ -1,0 +1,174 @@
+"""Times a search step (architecture and weights) of a method, alone or in alternation with a peer.
+
+    python benchmarks/search_step.py --method darts --space darts --batch 16 --steps 5 --threads 1
+    python benchmarks/search_step.py --method darts --peer "python peer_step.py" --rounds 5
+
+Prints one JSON line: median wall and CPU seconds of a step, peak memory, settings. A peer is any command whose last line
+is a JSON object with `wall_s` and `cpu_s` of one of its steps; it runs in alternation with this script in fresh
+processes, and the medians and their ratios are printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--method", default="darts")
+    parser.add_argument("--space", default="darts")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--size", type=int, default=32, help="height and width of the images")
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--kernels", choices=["auto", "off"], default="auto", help="optional compiled kernels")
+    parser.add_argument("--plain", action="store_true", help="without the rewritings: the reference of the same mathematics")
+    parser.add_argument("--phase", choices=["both", "weights", "architecture"], default="both")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--autocast", action="store_true")
+    parser.add_argument("--peer", help="command that prints its step time; run in alternation")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", help="append the line to this JSON-lines file")
+    return parser.parse_args()
+
+
+def prepare(options: argparse.Namespace):
+    import torch
+
+    from archwright import registry
+    from archwright.gradient.core import Core
+    from archwright.gradient.recipes import recipe
+    from archwright.gradient.step import Stepper
+
+    torch.manual_seed(0)
+    shape = (3, options.size, options.size)
+    method = recipe(options.method)
+    space = registry.get("spaces", options.space)(shape, 10)
+    core = Core(space, shape, relaxation=method.relaxation, mixing=method.mixing).to(options.device)
+    core.supernet.to(memory_format=torch.channels_last)
+    core.train()
+    if options.plain:
+        unoptimised(core)
+    learned = [p for p in core.architecture_parameters() if p.requires_grad]
+    stepper = Stepper(
+        core=core,
+        loss=torch.nn.functional.cross_entropy,
+        weights=method.weights.build(core.weight_parameters()),
+        architecture=method.architecture.build(learned) if learned else None,
+        penalties=method.penalties,
+        clip=method.weights.clip,
+        autocast=options.autocast,
+        make_optimizer=method.weights.build,
+    )
+    return method, stepper, shape
+
+
+def unoptimised(core) -> None:
+    """Mix without rewritings."""
+    from dataclasses import replace
+
+    engine = core.method.engine()
+    object.__setattr__(core.method, "engine", lambda: replace(engine, optimised=False))
+
+
+def measure(options: argparse.Namespace) -> dict:
+    os.environ["OMP_NUM_THREADS"] = str(options.threads)
+    if options.kernels == "off":
+        os.environ["ARCHWRIGHT_KERNELS"] = "off"
+    import torch
+
+    torch.set_num_threads(options.threads)
+    method, stepper, shape = prepare(options)
+    generator = torch.Generator().manual_seed(1)
+
+    def batch():
+        x = torch.randn(options.batch, *shape, generator=generator)
+        y = torch.randint(0, 10, (options.batch,), generator=generator)
+        return x.contiguous(memory_format=torch.channels_last).to(options.device), y.to(options.device)
+
+    def step(number: int) -> None:
+        stepper.generator.manual_seed(number)
+        if options.phase == "both":
+            method.update.step(stepper, batch(), batch(), number)
+        elif options.phase == "weights":
+            stepper.weights_step(batch())
+        else:
+            stepper.architecture_step(batch())
+        if options.device != "cpu":
+            torch.cuda.synchronize()
+
+    for i in range(2):
+        step(i)
+    wall, cpu = [], []
+    for i in range(options.steps):
+        w, c = time.perf_counter(), time.process_time()
+        step(2 + i)
+        wall.append(time.perf_counter() - w)
+        cpu.append(time.process_time() - c)
+    from archwright.nets.kernels import available
+
+    return {
+        "wall_s": statistics.median(wall),
+        "cpu_s": statistics.median(cpu),
+        "wall_min_s": min(wall),
+        "cpu_min_s": min(cpu),
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0,
+        "method": options.method,
+        "space": options.space,
+        "batch": options.batch,
+        "size": options.size,
+        "steps": options.steps,
+        "threads": options.threads,
+        "phase": options.phase,
+        "plain": options.plain,
+        "kernels": options.kernels == "auto" and available(),
+        "device": options.device,
+        "torch": torch.__version__,
+    }
+
+
+def last_json(command: list[str]) -> dict:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    if done.returncode or not lines:
+        sys.exit(f"{shlex.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return json.loads(lines[-1])
+
+
+def alternate(options: argparse.Namespace) -> dict:
+    own = [sys.executable, __file__]
+    for name in ("method", "space", "batch", "size", "steps", "threads", "kernels", "phase", "device"):
+        own += [f"--{name}", str(getattr(options, name))]
+    own += ["--plain"] if options.plain else []
+    ours, peers = [], []
+    for _ in range(options.rounds):
+        peers.append(last_json(shlex.split(options.peer)))
+        ours.append(last_json(own))
+    result = {"ours": ours[0] | {"rounds": options.rounds}, "peer": {"command": options.peer.split("/")[-1]}}
+    for key in ("wall_s", "cpu_s", "peak_memory_mb"):
+        a, b = [statistics.median(r[key] for r in rows if key in r) for rows in (ours, peers)]
+        result["ours"][key], result["peer"][key] = a, b
+        result[f"{key}_ratio"] = b / a
+    return result
+
+
+def main() -> None:
+    options = arguments()
+    result = alternate(options) if options.peer else measure(options)
+    line = json.dumps(result)
+    print(line)
+    if options.out:
+        with open(options.out, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
+if __name__ == "__main__":
+    main()
