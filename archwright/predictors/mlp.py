@@ -2,8 +2,8 @@
 
 Architecture and pre-training of Dai et al., "FBNetV3" (2021), section 3.2: an encoder shared by a head for free
 statistics (parameters, MACs) and a head for the label; the encoder is first trained on the statistics of many
-unlabelled architectures, then everything on the labels, Huber loss. Ensemble for the uncertainty as in BANANAS (White et
-al., 2021). All members are trained at once as batched matrix products.
+unlabelled architectures, then everything on the labels, Huber loss. Ensemble for the uncertainty as in BANANAS (White
+et al., 2021). All members are trained at once as batched matrix products.
 """
 
 from __future__ import annotations
