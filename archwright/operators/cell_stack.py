@@ -21,12 +21,15 @@ from archwright.registry import register
 class CellStack(Composite):
     """Stem, cells with two inputs, head (Zoph et al., 2018, figure 2; Liu et al., 2019, section 3.1.1).
 
-    The stem's output is both inputs of the first cell; cell k reads the outputs of cells k - 2 and k - 1.
+    The stem's output is both inputs of the first cell; cell k reads the outputs of cells k - 2 and k - 1. An
+    `auxiliary` head reads the output of cell `auxiliary_after`.
     """
 
     stem: Operator
     cells: tuple[Any, ...]
     head: Operator
+    auxiliary: Operator | None = None
+    auxiliary_after: int = 0
 
     def flow(self, run: Run, *inputs: Any) -> Any:
         """Pass two values along."""
@@ -34,9 +37,12 @@ class CellStack(Composite):
         if not cells:
             raise SpaceError("CellStack needs at least one cell, got none")
         before = last = run(self.stem, *inputs)
-        for cell in cells:
+        seen = last
+        for i, cell in enumerate(cells):
             before, last = last, run(cell, before, last)
-        return run(self.head, last)
+            seen = last if i == self.auxiliary_after else seen
+        result = run(self.head, last)
+        return result if self.auxiliary is None else run(self.auxiliary, result, seen)
 
     @classmethod
     def examples(cls) -> Sequence[Example]:
