@@ -8,6 +8,8 @@ their distances to landmarks (de Silva & Tenenbaum, 2004, section 2.3).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
@@ -40,12 +42,13 @@ class GraphEdit:
 
     def embed(self, architectures: Architectures) -> np.ndarray:
         """(n, dimensions) float32."""
-        distances = [[distance_of(graphs_of(a), b) for b in self._landmarks] for a in architectures]
-        squared = np.square(np.array(distances).reshape(len(architectures), len(self._landmarks)))
+        graphs = [tuple(graphs_of(a)) for a in architectures]
+        distances = {g: [distance_of(g, b) for b in self._landmarks] for g in dict.fromkeys(graphs)}
+        squared = np.square(np.array([distances[g] for g in graphs]).reshape(len(graphs), len(self._landmarks)))
         return (-0.5 * (squared - self._mean) @ self._project.T).astype(np.float32)
 
 
-def distance_of(a: list[OpGraph], b: list[OpGraph]) -> float:
+def distance_of(a: Sequence[OpGraph], b: Sequence[OpGraph]) -> float:
     """Edit distances of the kinds of cells, summed in their order; a missing kind costs all its nodes and edges."""
     empty = OpGraph((), (), ())
     longest = max(len(a), len(b))
@@ -70,7 +73,8 @@ def edit_distance(a: OpGraph, b: OpGraph) -> float:
     rows, columns = linear_sum_assignment(cost)
     matched = {int(r): int(c) for r, c in zip(rows, columns, strict=True) if r < n and c < m}
     changed = sum(bool(labels[r, c]) for r, c in matched.items()) + (n - len(matched)) + (m - len(matched))
-    kept = sum((matched.get(i), matched.get(j)) in set(b.edges) for i, j in a.edges)
+    others = set(b.edges)
+    kept = sum((matched.get(i), matched.get(j)) in others for i, j in a.edges)
     ends = set(a.result) ^ {r for r, c in matched.items() if c in b.result}
     return float(changed + len(a.edges) + len(b.edges) - 2 * kept + len(ends))
 

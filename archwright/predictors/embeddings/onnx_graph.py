@@ -147,7 +147,20 @@ def canonical(graph: OnnxGraph) -> OnnxGraph:
     ends = {i: k for k, i in enumerate(graph.outputs)}
     for _ in range(max(ROUNDS, min(len(nodes), 4 * ROUNDS))):
         colours = [_refined(i, node, colours, readers[i], ends.get(i)) for i, node in enumerate(nodes)]
-    return _arranged(graph, sorted(range(len(nodes)), key=lambda i: (depth[i], colours[i])))
+    return _arranged(graph, _order(nodes, depth, colours))
+
+
+def _order(nodes: Sequence[OnnxNode], depth: Sequence[int], colours: Sequence[str]) -> list[int]:
+    """Places by depth, then colour; equal colours by the new places of what they read, so that twins stay in step."""
+    order: list[int] = []
+    place: dict[int, int] = {}
+    for level in range(1, max(depth, default=0) + 1):
+        here = [i for i in range(len(nodes)) if depth[i] == level]
+        here.sort(key=lambda i: (colours[i], sorted(place.get(j, j) for j in nodes[i].inputs)))
+        for i in here:
+            place[i] = len(order)
+            order.append(i)
+    return order
 
 
 def _refined(place: int, node: OnnxNode, colours: Sequence[str], readers: Sequence[int], end: int | None) -> str:

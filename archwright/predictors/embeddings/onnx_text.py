@@ -19,6 +19,7 @@ from archwright.predictors.embeddings.onnx_graph import OnnxGraph, OnnxNode, onn
 from archwright.registry import register
 from archwright.space import Architecture, Architectures
 
+REMEMBER = 8192  # rows
 SUMS = ("nodes", "weights", "macs", "depth", "weighted_depth", "ways", "width", "joins")
 
 
@@ -36,11 +37,20 @@ class OnnxText:
 
     def __init__(self, *input_shapes: Shape, features: int = 256) -> None:
         self.input_shapes, self.features = input_shapes, features
+        self._known: dict[str, np.ndarray] = {}  # an export costs tenths of a second, and strategies ask again
 
     def embed(self, architectures: Architectures) -> np.ndarray:
         """(n, features + len(SUMS)) float32."""
-        rows = [self.of_graph(onnx_graph(a, *self.input_shapes)) for a in architectures]
+        rows = [self._row(a) for a in architectures]
         return np.array(rows, dtype=np.float32).reshape(len(rows), self.features + len(SUMS))
+
+    def _row(self, architecture: Architecture) -> np.ndarray:
+        key = architecture.digest
+        if key not in self._known:
+            if len(self._known) >= REMEMBER:
+                self._known.clear()
+            self._known[key] = self.of_graph(onnx_graph(architecture, *self.input_shapes))
+        return self._known[key]
 
     def text(self, architecture: Architecture) -> str:
         """The canonical text of one architecture."""

@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import is_dataclass
 from typing import Any
 
 import numpy as np
 
 from archwright.registry import register
-from archwright.space import Architecture, Architectures
+from archwright.space import Architectures
+from archwright.space.canonical import parts_of, type_name
 from archwright.space.codec import encode_tree
+
+REMEMBER = 4096  # parts of trees
 
 
 class OrthogonalRoles:
@@ -69,36 +73,59 @@ class VSA:
     ) -> None:
         self.dimension, self.seed = dimension, seed
         self.roles = roles or OrthogonalRoles(dimension, seed)
-        self._known: dict[str, np.ndarray] = {}
+        self._fillers: dict[str, np.ndarray] = {}
+        self._trees: dict[Any, np.ndarray] = {}
 
     def embed(self, architectures: Architectures) -> np.ndarray:
         """(n, D) float32 unit rows."""
-        rows = [self.of_tree(architecture) for architecture in architectures]
+        rows = [self.of_tree(architecture.tree) for architecture in architectures]
         return np.array(rows, dtype=np.float32).reshape(len(rows), self.dimension)
 
-    def of_tree(self, architecture: Architecture) -> np.ndarray:
-        """(D,) float64 of one architecture's tree."""
-        return self.encode(encode_tree(architecture.tree))
-
-    def encode(self, data: Any) -> np.ndarray:
-        """(D,) float64 unit vector of any JSON value; parts are remembered."""
-        text = json.dumps(data)
-        known = self._known.get(text)
+    def of_tree(self, tree: Any) -> np.ndarray:
+        """(D,) float64 of a tree: that of the JSON that `encode_tree` writes; equal parts are encoded once."""
+        if not is_dataclass(tree) or isinstance(tree, type):
+            return self._of_parts(tree)
+        try:
+            known = self._trees.get(tree)
+        except TypeError:  # a field holds a list or a mapping
+            return self._of_parts(tree)
         if known is None:
-            if len(self._known) >= 4096:
-                self._known.clear()
-            known = self._known[text] = self._encode(data, text)
+            if len(self._trees) >= REMEMBER:
+                self._trees.clear()
+            known = self._trees[tree] = self._of_parts(tree)
         return known
 
-    def _encode(self, data: Any, text: str) -> np.ndarray:
+    def _of_parts(self, tree: Any) -> np.ndarray:
+        group = parts_of(tree)
+        if group is None or group[0] is list:
+            return self.encode(encode_tree(tree))
+        kind, keys, parts = group
+        if not parts and kind in (tuple, dict):
+            return self.encode([] if kind is tuple else {})
+        if kind is tuple:
+            return self._sequence([self.of_tree(part) for part in parts])
+        named = {key: self.of_tree(part) for key, part in zip(keys, parts, strict=True)}
+        return self._record(named if kind is dict else {"$type": self.encode(type_name(kind)), **named})
+
+    def encode(self, data: Any) -> np.ndarray:
+        """(D,) float64 unit vector of any JSON value."""
         if isinstance(data, dict) and data:
-            return _unit(np.sum([self.roles.bind(key, self.encode(value)) for key, value in data.items()], axis=0))
+            return self._record({key: self.encode(value) for key, value in data.items()})
         if isinstance(data, list) and data:
-            total = np.zeros(self.dimension)
-            for item in reversed(data):  # Horner: M (e0 + M (e1 + ...)) gives item i the power i + 1
-                total = self.roles.bind("$next", total + self.encode(item))
-            return _unit(total)
-        return _unit(_rng(self.seed, "filler", text).standard_normal(self.dimension))
+            return self._sequence([self.encode(item) for item in data])
+        text = json.dumps(data)
+        if text not in self._fillers:
+            self._fillers[text] = _unit(_rng(self.seed, "filler", text).standard_normal(self.dimension))
+        return self._fillers[text]
+
+    def _record(self, fields: dict[str, np.ndarray]) -> np.ndarray:
+        return _unit(np.sum([self.roles.bind(key, value) for key, value in fields.items()], axis=0))
+
+    def _sequence(self, items: list[np.ndarray]) -> np.ndarray:
+        total = np.zeros(self.dimension)
+        for item in reversed(items):  # Horner: M (e0 + M (e1 + ...)) gives item i the power i + 1
+            total = self.roles.bind("$next", total + item)
+        return _unit(total)
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:
