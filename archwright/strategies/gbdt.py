@@ -1,0 +1,175 @@
+"""GBDT-NAS, and the pruning of a space by what its trees attribute to options (GBDT-NAS-3S).
+
+Luo et al., "Accuracy Prediction with Non-neural Model for Neural Architecture Search" (2020), Algorithm 1 and section
+3.3: boosted trees are fitted on all evaluated architectures, many others are scored, the best are evaluated, and so on.
+With `prune`, options whose mean SHAP value is worst are forbidden for the candidates before each fit's proposals (first
+order). Differences: rounds are as small as the number of evaluations that they add, candidates are half random and half
+mutants of the best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from archwright.predictors.gbdt import GradientBoosting
+from archwright.registry import register
+from archwright.search.problem import Problem
+from archwright.search.trial import Candidate, Trial
+from archwright.space.architecture import Architectures
+from archwright.space.space import Space
+from archwright.strategies.common import Memory, Proposals, candidates_of, check_option, rng_of
+from archwright.strategies.predicted import InOrder, around_best, best_codes, starts_of, teach
+
+
+@register(
+    "strategies",
+    "gbdt_nas",
+    labels={
+        "family": "model",
+        "objectives": "many",
+        "constraints": True,
+        "extra": "lightgbm",
+        "paper": "Luo et al. 2020, Accuracy Prediction with Non-neural Model for Neural Architecture Search",
+    },
+)
+class GBDTSearch:
+    """Evaluates what boosted trees predict to be best, round by round.
+
+    Args:
+        problem: what is searched.
+        seed: of all random draws.
+        starts: random architectures first; by default twice the number of decisions.
+        round_size: evaluations between two fits.
+        drawn: candidates that are scored an ask.
+        prune: options to forbid after each fit by their SHAP values; 0 for none.
+        rounds: trees of the predictor.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        seed: int = 0,
+        starts: int | None = None,
+        round_size: int = 5,
+        drawn: int = 1000,
+        prune: int = 0,
+        rounds: int = 100,
+    ) -> None:
+        check_option("round_size", round_size, 1)
+        check_option("drawn", drawn, 1)
+        check_option("prune", prune, 0)
+        self._space, self._seed, self._asks, self._asked = problem.space, seed, 0, 0
+        self._memory, self._proposals = Memory(problem), Proposals(problem)
+        self._starts, self._round, self._drawn, self._prune = starts_of(problem, starts), round_size, drawn, prune
+        self._predictor = GradientBoosting(problem.space, seed=seed, members=1, rounds=rounds)
+        self._fitted = -1
+        self.forbidden: set[tuple[int, int]] = set()  # (decision, option)
+
+    @property
+    def batch(self) -> int:
+        """What is left of the start or of the round."""
+        if self._asked < self._starts:
+            return self._starts - self._asked
+        return self._round - (self._asked - self._starts) % self._round
+
+    def ask(self, n: int) -> Sequence[Candidate]:
+        """At most n: random ones, then the best predicted."""
+        rng = rng_of(self._seed, self._asks)
+        self._asks += 1
+        start = self._starts - self._asked
+        if start > 0 or not self._ready():
+            picked = self._proposals.random(min(n, start) if start > 0 else n, rng)
+        else:
+            around = around_best(self._space, best_codes(self._memory, 10), self._drawn, rng, changes=2, chance=0.5)
+            around = around[self._allowed(around.codes)] if self.forbidden else around
+            if not len(around):
+                around = self._space.sample(self._drawn, rng)
+            picked = self._proposals.pick(n, rng, InOrder(around, self._predictor.predict(around)[0]))
+        self._asked += len(picked)
+        return candidates_of(picked)
+
+    def _allowed(self, codes: np.ndarray) -> np.ndarray:
+        ok = np.ones(len(codes), bool)
+        for decision, option in self.forbidden:
+            ok &= codes[:, decision] != option
+        return np.flatnonzero(ok)
+
+    def _ready(self) -> bool:
+        """Fit once a round of results is new."""
+        if self._fitted < 0 or len(self._memory) - self._fitted >= self._round:
+            if not teach(self._predictor, self._space, self._memory):
+                return False
+            self._fitted = len(self._memory)
+            if self._prune:
+                taken = Architectures(self._space, self._memory.codes)
+                self.forbidden |= set(worst_options(self._space, self._predictor, taken, self._prune, self.forbidden))
+        return True
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """Remember trials."""
+        self._memory.add(trials)
+
+
+def option_values(
+    space: Space, predictor: GradientBoosting, architectures: Architectures
+) -> dict[tuple[int, int], float]:
+    """(decision, option) -> mean SHAP value over the architectures that take it; positive raises the prediction.
+
+    Args:
+        space: of the architectures.
+        predictor: fitted.
+        architectures: to attribute on, usually the labelled ones.
+    """
+    shap = predictor.contributions(architectures)
+    start = np.concatenate([[0], np.cumsum(space.sizes)])
+    codes = architectures.codes
+    found: dict[tuple[int, int], float] = {}
+    for d in range(len(space.decisions)):
+        own = shap[:, start[d] : start[d + 1]].sum(axis=1)  # one-hot columns of a decision act together
+        for k in range(int(space.sizes[d])):
+            taken = codes[:, d] == k
+            if taken.sum() >= 3:
+                found[d, k] = float(own[taken].mean())
+    return found
+
+
+def worst_options(
+    space: Space,
+    predictor: GradientBoosting,
+    architectures: Architectures,
+    count: int,
+    already: set[tuple[int, int]] | frozenset[tuple[int, int]] = frozenset(),
+) -> list[tuple[int, int]]:
+    """Options to forbid: those whose SHAP values raise the predicted loss most; every decision keeps at least two."""
+    left = space.sizes - np.array([sum(d == j for j, _ in already) for d in range(len(space.decisions))])
+    chosen: list[tuple[int, int]] = []
+    values = option_values(space, predictor, architectures)
+    for (d, k), value in sorted(values.items(), key=lambda item: -item[1]):
+        if len(chosen) == count or value <= 0:
+            break
+        if (d, k) not in already and left[d] > 2:
+            left[d] -= 1
+            chosen.append((d, k))
+    return chosen
+
+
+def prune_space(space: Space, architectures: Architectures, losses: np.ndarray, count: int, *, seed: int = 0) -> Space:
+    """A space without its `count` worst options (GBDT-NAS-3S, first order).
+
+    Args:
+        space: to prune.
+        architectures: n labelled ones.
+        losses: (n,), smaller is better.
+        count: options to remove.
+        seed: of the trees.
+    """
+    predictor = GradientBoosting(space, seed=seed, members=1).fit(architectures, losses)
+    gone = worst_options(space, predictor, architectures, count)
+    allowed = {}
+    for d in {d for d, _ in gone}:
+        decision = space.decisions[d]
+        allowed[decision.label] = [o for k, o in enumerate(decision.options) if (d, k) not in gone]
+    return space.restrict(allowed) if allowed else space
