@@ -11,7 +11,9 @@ data_app = typer.Typer(help="Tables and datasets on this machine.", no_args_is_h
 
 
 def bench(
-    benchmark: Annotated[str, typer.Option(help="registered benchmarks, with commas between")],
+    benchmark: Annotated[
+        str, typer.Option(help="registered benchmarks, with commas between; digits-conv needs no data")
+    ] = "digits-conv",
     strategy: Annotated[
         str, typer.Option(help="strategies, with commas between; optuna:tpe and others as well")
     ] = "auto",
