@@ -34,6 +34,7 @@ def search(
     space: Annotated[str | None, typer.Option(help="registered space, or a Python file")] = None,
     data: Annotated[str | None, typer.Option(help="registered task, file or folder of data, or hf:NAME")] = None,
     target: Annotated[str | None, typer.Option(help="column of a table to predict")] = None,
+    data_options: Annotated[list[str] | None, typer.Option(help="option of the data's reader, key=value")] = None,
     maximize: Annotated[list[str] | None, typer.Option(help="metric to maximize, e.g. accuracy_percent")] = None,
     minimize: Annotated[list[str] | None, typer.Option(help="metric to minimize, e.g. latency_ms")] = None,
     subject_to: Annotated[list[str] | None, typer.Option(help="limit, e.g. 'latency_ms<=0.3'")] = None,
@@ -68,22 +69,22 @@ def search(
             values = read_toml(source)
         else:
             values["space"] = source
-    if strategy_options:
-        given["strategy_options"] = dict(_pair(text) for text in strategy_options)
+    for key in {"strategy_options", "data_options"} & set(given):
+        given[key] = dict(_pair(key, text) for text in given[key])
     config = check(values | given, source if source and source.endswith(".toml") else "the flags")
     from archwright.job.run import run_job
 
     run_job(config, start=start)
 
 
-def _pair(text: str) -> tuple[str, Any]:
+def _pair(key_of: str, text: str) -> tuple[str, Any]:
     import tomllib
 
     from archwright.errors import ConfigurationError
 
     key, sign, value = text.partition("=")
     if not sign or not key.strip():
-        raise ConfigurationError(f"an option of the strategy reads key=value, got {text!r}")
+        raise ConfigurationError(f"--{key_of.replace('_', '-')} reads key=value, got {text!r}")
     try:
         return key.strip(), tomllib.loads(f"v = {value}")["v"]
     except tomllib.TOMLDecodeError:
@@ -114,11 +115,12 @@ def export(
     folder: Annotated[Path, typer.Argument(help="run folder")],
     onnx: Annotated[Path | None, typer.Option(help="write an ONNX file here, checked against PyTorch")] = None,
     source: Annotated[Path | None, typer.Option(help="write model.py and model.safetensors into this folder")] = None,
+    allow: Annotated[list[str] | None, typer.Option(help="module of yours that the network may import")] = None,
 ) -> None:
     """Export the best network of a run."""
     from archwright.job.exporting import export_run
 
-    for line in export_run(folder, onnx=onnx, source=source):
+    for line in export_run(folder, onnx=onnx, source=source, allow=allow or ()):
         typer.echo(line)
 
 
@@ -126,11 +128,12 @@ def export(
 def show(
     folder: Annotated[Path, typer.Argument(help="run folder, or an architecture's JSON file")],
     front: Annotated[bool, typer.Option(help="also list the front")] = True,
+    allow: Annotated[list[str] | None, typer.Option(help="module of yours that the network may import")] = None,
 ) -> None:
     """Show the best network of a run: metrics, layers with shapes and costs, and the front."""
     from archwright.job.showing import show_run
 
-    show_run(folder, front=front)
+    show_run(folder, front=front, allow=allow or ())
 
 
 @app.command(name="list")

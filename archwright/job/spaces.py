@@ -96,7 +96,12 @@ def _made(found: Any, name: str, input_shape: Shape, outputs: int) -> Space:
         ]
         if missing:
             raise ConfigurationError(f"the space {name!r} needs arguments that a run cannot give: {', '.join(missing)}")
-        found = found(**{n: v for n, v in given.items() if n in wanted})
+        try:
+            found = found(**{n: v for n, v in given.items() if n in wanted})
+        except ArchwrightError:
+            raise
+        except Exception as error:
+            raise ConfigurationError(f"the space {name!r} cannot be made: {type(error).__name__}: {error}") from error
     if isinstance(found, Operator):
         found = Space(found)
     if not isinstance(found, Space):

@@ -54,7 +54,7 @@ def space(input_shape, outputs):
 
 _TRANSFORMER = '''"""A small vision transformer space; edit it and run: archwright search {file} --data digits"""
 
-from archwright.operators import Classifier, PatchEmbed, Sequential, TransformerBlock
+from archwright.operators import FFN, Attention, Classifier, PatchEmbed, Sequential, TransformerBlock
 from archwright.space import Space, oneof, repeat
 
 
@@ -65,7 +65,7 @@ def space(input_shape, outputs):
             (
                 PatchEmbed(64, patch=max(input_shape[1] // 4, 1)),
                 repeat(
-                    TransformerBlock(heads=oneof(2, 4), hidden=oneof(64, 128, 192), head_dim=16),
+                    TransformerBlock(Attention(heads=oneof(2, 4), head_dim=16), FFN(hidden=oneof(64, 128, 192))),
                     times=oneof(1, 2, 3, 4),
                 ),
                 Classifier(outputs),

@@ -142,7 +142,10 @@ def name_of(thing: Callable[..., Any]) -> str:
     module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", "<unnamed>")
     found: Any = None
     if module and "<" not in name:
-        found = importlib.import_module(module)
+        try:
+            found = importlib.import_module(module)
+        except ImportError:
+            raise SpaceError(f"Call needs a class or function of a module that can be imported, got {thing!r}") from None
         for part in name.split("."):
             found = getattr(found, part, None)
     if found is not thing:

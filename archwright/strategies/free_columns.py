@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from archwright.search.problem import Problem
+from archwright.search.problem import Evaluator, Problem
 from archwright.space.architecture import Architectures
 from archwright.units import unit_of
 
@@ -36,5 +36,20 @@ class FreeColumns:
         """Metric -> (n,), goals included."""
         columns: dict[str, np.ndarray] = {}
         for evaluator in self._evaluators:
-            columns |= evaluator.evaluate(architectures)
+            try:
+                columns |= evaluator.evaluate(architectures)
+            except Exception:  # of some member; its trial will say what is wrong
+                columns |= _one_by_one(evaluator, architectures)
         return columns
+
+
+def _one_by_one(evaluator: Evaluator, architectures: Architectures) -> dict[str, np.ndarray]:
+    """The columns of an evaluator that raises for some members; NaN for those."""
+    columns = {m: np.full(len(architectures), np.nan) for m in evaluator.metrics}
+    for i in range(len(architectures)):
+        try:
+            for metric, values in evaluator.evaluate(architectures[i : i + 1]).items():
+                columns[metric][i] = values[0]
+        except Exception:
+            continue
+    return columns
