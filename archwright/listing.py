@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from archwright import registry
 
@@ -30,15 +31,14 @@ def print_list(kind: str | None = None, console: Console | None = None) -> None:
 
 
 def _print_kind(kind: str, console: Console) -> None:
-    entries = registry.entries(kind)
-    labels = sorted({label for e in entries.values() for label in e.labels})
-    table = Table(box=None, pad_edge=False)
-    table.add_column("name", style="bold", no_wrap=True)
-    table.add_column("what")
-    for label in labels:
-        table.add_column(label, overflow="fold")
-    for entry in entries.values():
-        table.add_row(entry.name, entry.summary, *(_text(entry.labels.get(label)) for label in labels))
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for entry in registry.entries(kind).values():
+        labels = "; ".join(f"{label}: {_text(value)}" for label, value in sorted(entry.labels.items()))
+        table.add_row(entry.name, Text(entry.summary))
+        if labels:
+            table.add_row("", Text(labels, style="dim"))
     console.print(table)
 
 
