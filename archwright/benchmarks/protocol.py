@@ -8,6 +8,7 @@ al., 2020, "NAS evaluation is frustratingly hard", section 3), and rank tests ag
 
 from __future__ import annotations
 
+import ast
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -84,10 +85,30 @@ def maker(name: str, queries: int) -> Make:
         from archwright.bridges.optuna_strategy import sampler_strategy
 
         return lambda problem, seed: sampler_strategy(name.removeprefix("optuna:"), problem, seed=seed)
+    name, options = parse_strategy(name)
     cls = get("strategies", name)
+    if options:
+        return lambda problem, seed: cls(problem, seed=seed, **options)
     if name == "auto":
         return lambda problem, seed: cls(problem, seed=seed, trials=queries)
     return lambda problem, seed: cls(problem, seed=seed)
+
+
+def parse_strategy(text: str) -> tuple[str, dict[str, Any]]:
+    """Name and options of `regularized_evolution(population=20, sample=5)`.
+
+    Raises:
+        ConfigurationError: if the text is neither a name nor a name with literal keyword options.
+    """
+    try:
+        node = ast.parse(text.strip(), mode="eval").body
+        if isinstance(node, ast.Name):
+            return node.id, {}
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.args:
+            return node.func.id, {str(k.arg): ast.literal_eval(k.value) for k in node.keywords}
+        raise ValueError
+    except (SyntaxError, ValueError):
+        raise ConfigurationError(f"a strategy reads name or name(option=value, ...), got {text!r}") from None
 
 
 def play(setting: Setting, make: Make, seed: int) -> Played:
