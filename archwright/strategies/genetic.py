@@ -1,9 +1,8 @@
-"""A plain genetic algorithm: tournaments, uniform crossover, mutation, elites.
+"""A generational genetic algorithm, the GA agent of ArchGym.
 
-Holland, "Adaptation in Natural and Artificial Systems" (1975); the agent of ArchGym (Krishnan et al., "ArchGym: An
-Open-Source Gymnasium for Machine Learning Assisted Architecture Design", 2023, section 4), whose hyper-parameters are
-the population and the probability of mutation. Differences: no architecture is proposed twice, and several goals and
-limits count by Deb's rule.
+Krishnan et al., "ArchGym: An Open-Source Gymnasium for Machine Learning Assisted Architecture Design" (2023), section
+4; Holland (1975). Parents by tournament, uniform crossover, mutation, elites survive. Differences: no architecture is
+proposed twice, and limits and several objectives go by Deb's rule.
 """
 
 from __future__ import annotations
@@ -22,24 +21,19 @@ from archwright.strategies.common import Memory, Proposals, candidates_of, check
 @register(
     "strategies",
     "genetic",
-    labels={
-        "family": "evolution",
-        "objectives": "many",
-        "constraints": True,
-        "paper": "Krishnan et al. 2023, ArchGym",
-    },
+    labels={"family": "evolution", "objectives": "many", "constraints": True, "paper": "Krishnan et al. 2023, ArchGym"},
 )
 class Genetic:
-    """Generations of children of tournament winners; the elites of all that was told stay parents.
+    """Generations of children of the best so far.
 
     Args:
         problem: what is searched.
         seed: of all random draws.
-        population: size of a generation; this many random architectures come first.
-        mutation: probability that a decision of a child changes; 1/D by default.
+        population: children of a generation; this many random architectures come first.
+        elite: share of all trials so far, at most a population of them, that may become parents.
         crossover: probability that a child has two parents.
-        tournament: entrants of a tournament.
-        elites: best trials that are parents beside the last generation.
+        mutation: probability that a child of two parents is mutated as well; children of one parent always are.
+        tournament: entrants for each parent.
     """
 
     def __init__(
@@ -47,24 +41,19 @@ class Genetic:
         problem: Problem,
         *,
         seed: int = 0,
-        population: int = 50,
-        mutation: float | None = None,
-        crossover: float = 0.9,
+        population: int = 30,
+        elite: float = 0.5,
+        crossover: float = 0.6,
+        mutation: float = 0.5,
         tournament: int = 3,
-        elites: int = 2,
     ) -> None:
         check_option("population", population, 2)
-        check_option("mutation", 0.0 if mutation is None else mutation, 0.0, 1.0)
-        check_option("crossover", crossover, 0.0, 1.0)
+        check_option("elite", elite, 0.0, 1.0)
         check_option("tournament", tournament, 1)
-        check_option("elites", elites, 0)
-        self._space = problem.space
+        self._space, self._seed, self._asks, self._asked = problem.space, seed, 0, 0
         self._memory, self._proposals = Memory(problem), Proposals(problem)
-        self._seed, self._asks, self._asked = seed, 0, 0
-        self._population, self._crossover, self._entrants, self._elites = population, crossover, tournament, elites
-        self._mutation = 1.0 / max(1, len(problem.space.decisions)) if mutation is None else mutation
-        self._parents = np.empty(0, np.int64)  # rows of the memory, best first
-        self._judged = 0
+        self._population, self._elite, self._tournament = population, elite, tournament
+        self._crossover, self._mutation = crossover, mutation
 
     @property
     def batch(self) -> int:
@@ -72,46 +61,37 @@ class Genetic:
         return self._population - self._asked % self._population
 
     def ask(self, n: int) -> Sequence[Candidate]:
-        """At most n: random ones for the first generation, then children."""
+        """At most n: random ones, then children."""
         rng = rng_of(self._seed, self._asks)
         self._asks += 1
         start = self._population - self._asked
-        if start > 0:
-            picked = self._proposals.random(min(n, start), rng)
+        if start > 0 or len(self._memory) < 2:
+            picked = self._proposals.random(min(n, start) if start > 0 else n, rng)
         else:
-            if not len(self._parents):
-                self._next_generation()
-            picked = self._proposals.pick(n, rng, self._children if len(self._parents) > 1 else self._space.sample)
+            rows = np.arange(len(self._memory))
+            place = self._memory.order(rows)
+            keep = max(2, min(self._population, int(self._elite * len(rows))))
+            self._parents = rows[np.argsort(place)[:keep]]
+            picked = self._proposals.pick(n, rng, self._children)
         self._asked += len(picked)
         return candidates_of(picked)
 
-    def tell(self, trials: Sequence[Trial]) -> None:
-        """Add trials; a population of new ones becomes the next parents."""
-        self._memory.add(trials)
-        if len(self._memory) - self._judged >= self._population:
-            self._next_generation()
-
-    def _next_generation(self) -> None:
-        memory = self._memory
-        pool = np.concatenate([self._parents[: self._elites], np.arange(self._judged, len(memory))])
-        self._judged = len(memory)
-        self._parents = pool[np.argsort(memory.order(pool), kind="stable")] if len(pool) else pool
-
-    def _winners(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """(n, D) codes of winners of n tournaments: the smallest place among the parents wins."""
-        places = rng.integers(0, len(self._parents), (n, self._entrants)).min(axis=1)
-        return self._memory.codes[self._parents[places]]
+    def _winners(self, n: int, rng: np.random.Generator) -> Architectures:
+        """Parents are sorted, so the smallest index of a tournament wins."""
+        entrants = rng.integers(0, len(self._parents), (n, self._tournament)).min(axis=1)
+        return Architectures(self._space, self._memory.codes[self._parents[entrants]])
 
     def _children(self, n: int, rng: np.random.Generator) -> Architectures:
-        space = self._space
-        mothers = Architectures(space, self._winners(n, rng))
-        fathers = Architectures(space, self._winners(n, rng))
-        codes = space.crossover(mothers, fathers, rng).codes.copy()
-        alone = rng.random(n) >= self._crossover
-        codes[alone] = mothers.codes[alone]
-        changes = rng.binomial(codes.shape[1], self._mutation, n)
-        changes[self._proposals.known(codes)] += 1  # of no use unless changed
-        for count in np.unique(changes[changes > 0]).tolist():
-            rows = np.flatnonzero(changes == count)
-            codes[rows] = space.mutate(Architectures(space, codes[rows]), rng, count).codes
-        return Architectures(space, codes)
+        mothers, fathers = self._winners(n, rng), self._winners(n, rng)
+        codes = mothers.codes.copy()
+        paired = rng.random(n) < self._crossover
+        if paired.any():
+            codes[paired] = self._space.crossover(mothers[paired], fathers[paired], rng).codes
+        changed = ~paired | (rng.random(n) < self._mutation)
+        if changed.any():
+            codes[changed] = self._space.mutate(Architectures(self._space, codes[changed]), rng).codes
+        return Architectures(self._space, codes)
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """Remember trials."""
+        self._memory.add(trials)

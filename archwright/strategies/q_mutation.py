@@ -1,54 +1,41 @@
-"""Evolution whose mutation operators are chosen by Q-learning.
+"""Evolution whose mutations are chosen by Q-learning.
 
-HHNAS-AM, "Hierarchical hybrid neural architecture search using adaptive mutation policies" (2025): templates restrict
-the space to sensible networks, and Q-learning picks the kind of mutation from the reward of earlier ones. The template
-is here the tree of the space; the kinds of mutation are groups of its decisions (by default those of one name, such as
-all kernels). No public code confirms the details, which are ours: the state is how the parent itself came about (at
-random, by a gain, by a loss), the reward is the gain over the parent in units of the spread of losses, cut to [-1, 1],
-and the policy is a softmax over Q.
+HHNAS-AM (hierarchical hybrid NAS with adaptive mutation, 2025): a template restricts the space, and a Q table learns
+which mutation pays. Only the abstract was at hand, so states, actions and reward are our reading: the state is whether
+the last mutation of this parent's line gained, the action is which decision to change, the reward is the gain in
+fitness in units of its spread, and Q <- Q + a (r + g max Q' - Q). Actions are drawn by softmax. `entropy` of the policy
+falls as some decisions turn out to matter.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from archwright.errors import ConfigurationError, SpaceError
 from archwright.registry import register
 from archwright.search.problem import Problem
 from archwright.search.trial import Candidate, Trial
-from archwright.space.architecture import Architectures
-from archwright.space.space import Space
-from archwright.strategies.common import Memory, Proposals, candidates_of, check_option, rng_of, single_goal
-
-RANDOM, GAIN, LOSS = range(3)  # states: how a parent came about
+from archwright.space.architecture import Architecture, Architectures
+from archwright.strategies.common import Memory, Proposals, candidates_of, check_option, rng_of
+from archwright.strategies.fitness import fitness
 
 
 @register(
     "strategies",
     "q_mutation",
-    labels={
-        "family": "evolution",
-        "objectives": "one",
-        "constraints": True,
-        "paper": "HHNAS-AM 2025, Hierarchical hybrid neural architecture search using adaptive mutation policies",
-    },
+    labels={"family": "reinforcement", "objectives": "many", "constraints": True, "paper": "HHNAS-AM 2025"},
 )
 class QMutation:
-    """Aging evolution with a learned distribution over kinds of mutation.
+    """Mutants of good parents; the changed decision is drawn from a learned policy.
 
     Args:
-        problem: with one goal.
+        problem: what is searched.
         seed: of all random draws.
-        population: the youngest trials that may be parents; so many random architectures come first.
-        sample: entrants of a tournament.
-        groups: kind of mutation -> names or paths of the decisions that it changes.
-        rate: learning rate of Q.
-        discount: of the value of the next state.
-        temperature: of the softmax over Q at the start; infinity mutates uniformly.
-        cooling: factor on the temperature for every trial told after the random start.
+        population: best trials that may become parents; this many random architectures come first.
+        rate: a, of learning.
+        discount: g, of what comes after.
+        temperature: of the softmax over Q.
     """
 
     def __init__(
@@ -56,143 +43,95 @@ class QMutation:
         problem: Problem,
         *,
         seed: int = 0,
-        population: int = 20,
-        sample: int = 5,
-        groups: Mapping[str, Sequence[str]] | None = None,
-        rate: float = 0.1,
-        discount: float = 0.5,
-        temperature: float = 0.5,
-        cooling: float = 0.995,
+        population: int = 10,
+        rate: float = 0.2,
+        discount: float = 0.3,
+        temperature: float = 0.3,
     ) -> None:
-        check_option("population", population, 2)
-        check_option("sample", sample, 1)
-        for name, value in (("rate", rate), ("discount", discount), ("cooling", cooling)):
-            check_option(name, value, 0.0, 1.0)
-        check_option("temperature", temperature, 1e-9)
-        single_goal(problem, "q_mutation")
-        self._space = problem.space
+        check_option("population", population, 1)
+        check_option("rate", rate, 0.0, 1.0)
+        check_option("discount", discount, 0.0, 1.0)
+        check_option("temperature", temperature, 1e-6)
+        self._space, self._seed, self._asks, self._asked = problem.space, seed, 0, 0
         self._memory, self._proposals = Memory(problem), Proposals(problem)
-        self._seed, self._asks, self._asked = seed, 0, 0
-        self._population, self._sample = population, sample
-        self._rate, self._discount = rate, discount
-        self._temperature, self._cooling = temperature, cooling
-        self.groups = _groups_of(problem.space, groups)
-        self.values = np.zeros((3, len(self.groups)))  # Q(state, kind of mutation)
-        self._states: list[int] = []  # of the trials told, by row of the memory
-        self._origin: dict[bytes, tuple[int, int]] = {}  # code of a child -> (row of the parent, kind)
-        self._made: dict[bytes, tuple[int, int]] = {}  # of the proposals of the present ask
+        self._population, self._rate, self._discount, self._temperature = population, rate, discount, temperature
+        self.values = np.zeros((2, len(problem.space.decisions)))  # Q: state x action
+        self._state: dict[bytes, int] = {}  # architecture -> state of its line
+        self._made: dict[bytes, tuple[bytes, int, int]] = {}  # child -> parent, state, action
+        self._row: dict[bytes, int] = {}
 
     @property
     def batch(self) -> int:
-        """The random start at once, then one after the other."""
+        """The random start can be asked for at once."""
         return max(1, self._population - self._asked)
 
     @property
-    def policy(self) -> np.ndarray:
-        """(3, kinds) probability of each kind of mutation, by state."""
-        told = max(0, len(self._memory) - self._population)
-        heat = max(self._temperature * self._cooling**told, 1e-3)
-        logits = self.values / heat
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return odds / odds.sum(axis=1, keepdims=True)
-
-    @property
     def entropy(self) -> float:
-        """Entropy of the policy in nats, averaged over the states that occurred."""
-        p = self.policy[sorted(set(self._states))] if self._states else self.policy
-        return float(-(p * np.log(np.maximum(p, 1e-12))).sum(axis=1).mean())
+        """Of the policy over decisions in nats, mean over states."""
+        p = self._policy(self.values)
+        return float(-(p * np.log(p)).sum(axis=1).mean())
+
+    def _policy(self, values: np.ndarray) -> np.ndarray:
+        logits = values / self._temperature
+        p = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        return p / p.sum(axis=-1, keepdims=True)
 
     def ask(self, n: int) -> Sequence[Candidate]:
-        """At most n: random ones until the population is asked for, then mutants of tournament winners."""
+        """At most n: random ones, then mutants."""
         rng = rng_of(self._seed, self._asks)
         self._asks += 1
         start = self._population - self._asked
         if start > 0 or not len(self._memory):
             picked = self._proposals.random(min(n, start) if start > 0 else n, rng)
         else:
-            self._made = {}
-            picked = self._proposals.pick(n, rng, self._children)
-            for code in picked.codes:
-                if code.tobytes() in self._made:
-                    self._origin[code.tobytes()] = self._made[code.tobytes()]
+            values = fitness(self._memory)
+            self._parents = np.argsort(values, kind="stable")[: self._population]
+            self._drafts: dict[bytes, tuple[bytes, int, int]] = {}
+            picked = self._proposals.pick(n, rng, self._mutants)
+            self._made |= {c.tobytes(): self._drafts[c.tobytes()] for c in picked.codes if c.tobytes() in self._drafts}
         self._asked += len(picked)
         return candidates_of(picked)
 
-    def tell(self, trials: Sequence[Trial]) -> None:
-        """Add trials to the population and their gains to Q."""
-        for row, trial in zip(self._memory.add(trials).tolist(), trials, strict=True):
-            origin = self._origin.pop(trial.candidate.architecture.key, None)
-            if origin is None:
-                self._states.append(RANDOM)
+    def _mutants(self, n: int, rng: np.random.Generator) -> Architectures:
+        out = np.zeros((n, len(self._space.decisions)), np.int16)
+        for i in range(n):
+            parent = self._memory.codes[self._parents[rng.integers(len(self._parents))]]
+            state = self._state.get(parent.tobytes(), 0)
+            p = self._policy(self.values[state]) * (parent >= 0) * (self._space.sizes > 1)
+            if p.sum() <= 0:
+                out[i] = self._space.sample(1, rng).codes[0]
                 continue
-            parent, kind = origin
-            reward = self._reward(row, parent)
-            state = GAIN if reward > 0 else LOSS
-            self._states.append(state)
-            before = self._states[parent]
-            target = reward + self._discount * self.values[state].max()
-            self.values[before, kind] += self._rate * (target - self.values[before, kind])
+            action = int(rng.choice(len(p), p=p / p.sum()))
+            out[i] = self._changed(parent, action, rng)
+            self._drafts[out[i].tobytes()] = (parent.tobytes(), state, action)
+        return Architectures(self._space, out)
 
-    def _reward(self, row: int, parent: int) -> float:
-        """Gain over the parent in quartile distances, cut to [-1, 1]; by violation where one breaks limits."""
-        violation, losses = self._memory.violation, self._memory.losses[:, 0]
-        if violation[row] or violation[parent]:
-            return float(violation[row] < violation[parent]) - float(violation[row] > violation[parent])
-        known = losses[np.isfinite(losses)]
-        spread = float(np.subtract(*np.percentile(known, [75, 25]))) or 1.0
-        return float(np.clip((losses[parent] - losses[row]) / spread, -1.0, 1.0))
+    def _changed(self, parent: np.ndarray, action: int, rng: np.random.Generator) -> np.ndarray:
+        """The parent with another option of one decision; what that breaks or brings is repaired."""
+        code = np.maximum(parent, 0)
+        size = int(self._space.sizes[action])
+        code[action] = (parent[action] + 1 + rng.integers(size - 1)) % size
+        near = self._space.nearest(code[None]).codes[0]
+        if (near == parent).all():
+            return self._space.mutate(Architectures(self._space, parent[None]), rng).codes[0]
+        return near
 
-    def _children(self, n: int, rng: np.random.Generator) -> Architectures:
-        memory = self._memory
-        alive = np.arange(max(0, len(memory) - self._population), len(memory))
-        entrants = rng.integers(0, len(alive), (n, self._sample))
-        winners = alive[entrants[np.arange(n), memory.order(alive)[entrants].argmin(axis=1)]]
-        states = np.array(self._states)[winners]
-        odds = np.cumsum(self.policy, axis=1)[states]  # (n, kinds)
-        kinds = np.minimum((rng.random((n, 1)) >= odds).sum(axis=1), len(self.groups) - 1)
-        children = self._mutants(memory.codes[winners], kinds, rng)
-        for code, parent, kind in zip(children.codes, winners.tolist(), kinds.tolist(), strict=True):
-            self._made.setdefault(code.tobytes(), (parent, kind))
-        return children
-
-    def _mutants(self, parents: np.ndarray, kinds: np.ndarray, rng: np.random.Generator) -> Architectures:
-        """Parents (n, D) with one active decision of their group changed; what comes onto the tree is drawn."""
-        space, columns = self._space, list(self.groups.values())
-        codes = np.where(parents < 0, (rng.random(parents.shape) * space.sizes).astype(np.int16), parents)
-        for i, kind in enumerate(kinds.tolist()):
-            active = [d for d in columns[kind] if parents[i, d] >= 0]
-            if active:
-                d = active[int(rng.integers(len(active)))]
-                codes[i, d] = (parents[i, d] + rng.integers(1, space.sizes[d])) % space.sizes[d]
-        try:
-            children = space.nearest(codes).codes.copy()
-        except SpaceError:  # predicates hold nowhere near
-            children = parents.copy()
-        same = np.flatnonzero((children == parents).all(axis=1))
-        if len(same):
-            children[same] = space.mutate(Architectures(space, parents[same]), rng).codes
-        return Architectures(space, children)
-
-
-def _groups_of(space: Space, groups: Mapping[str, Sequence[str]] | None) -> dict[str, list[int]]:
-    """Kind of mutation -> indices of decisions with at least two options."""
-    found: dict[str, list[int]] = {}
-    if groups is not None:
-        for kind, labels in groups.items():
-            found[kind] = [space.decision(label).index for label in labels]
-    else:
-        for decision in space.decisions:
-            found.setdefault(_kind(decision.name, decision.path), []).append(decision.index)
-    found = {kind: [d for d in found[kind] if space.sizes[d] > 1] for kind in found}
-    found = {kind: members for kind, members in found.items() if members}
-    if not found:
-        raise ConfigurationError("q_mutation needs a decision with at least two options in one of its groups; got none")
-    return found
-
-
-def _kind(name: str | None, path: str) -> str:
-    """The name, or the last field of a path: `parts.2#0.kernel` is a kernel."""
-    if name is not None:
-        return name
-    fields = [part for part in re.split(r"[.#|]", path) if part and not part.isdigit()]
-    return fields[-1] if fields else path
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """Remember trials and learn which decisions paid."""
+        rows = self._memory.add(trials)
+        values = fitness(self._memory)
+        known = values[np.isfinite(values)]
+        spread = float(np.std(known)) if len(known) > 1 else 0.0
+        for row, trial in zip(rows.tolist(), trials, strict=True):
+            key = Architecture(self._space, trial.candidate.architecture.code).key
+            self._row[key] = row
+            made = self._made.pop(key, None)
+            if made is None or spread <= 0:
+                continue
+            parent, state, action = made
+            before = values[self._row[parent]] if parent in self._row else np.inf
+            gain = 0.0 if not np.isfinite(before) else (before - min(values[row], known.max())) / spread
+            after = int(gain > 0)
+            self._state[key] = after
+            target = float(np.clip(gain, -3, 3)) + self._discount * float(self.values[after].max())
+            self.values[state, action] += self._rate * (target - self.values[state, action])
