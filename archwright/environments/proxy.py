@@ -35,13 +35,18 @@ class Proxy:
         space: Space,
         metrics: Sequence[str],
         *,
-        trees: int = 400,
-        leaves: int = 31,
-        rate: float = 0.1,
+        trees: int = 800,
+        leaves: int = 63,
+        rate: float = 0.05,
         seed: int = 0,
     ) -> None:
         self.space, self.metrics = space, tuple(metrics)
-        self._options = {"max_iter": trees, "max_leaf_nodes": leaves, "learning_rate": rate, "random_state": seed}
+        self._options = {
+            "max_iter": trees, "max_leaf_nodes": leaves, "learning_rate": rate, "random_state": seed,
+            "early_stopping": False,
+        }  # fmt: skip
+        self._table: dict[str, np.ndarray] = {}
+        self._radix = np.ones(0, dtype=np.int64)
         self._models: dict[str, tuple[Any, bool]] = {}
 
     def fit(self, codes: np.ndarray, columns: Mapping[str, np.ndarray]) -> Proxy:
@@ -66,6 +71,24 @@ class Proxy:
                 categorical_features=categorical, min_samples_leaf=4, l2_regularization=1e-3, **self._options
             )
             self._models[metric] = model.fit(x, np.log(y) if logarithm else y), logarithm
+        self._table = {}
+        return self
+
+    def tabulate(self, most: int = 2_000_000) -> Proxy:
+        """Predict every combination of options once; later predictions are look-ups.
+
+        Raises:
+            ConfigurationError: if there are more than `most` combinations, or a decision may be inactive.
+        """
+        sizes = [len(d.options) for d in self.space.decisions]
+        total = int(np.prod(sizes, dtype=np.float64))
+        if total > most or total != self.space.size():
+            raise ConfigurationError(
+                f"only flat spaces of at most {most} designs are tabulated, this one has {total} combinations"
+            )
+        codes = np.stack(np.unravel_index(np.arange(total), sizes), axis=1)
+        self._radix = np.array([int(np.prod(sizes[i + 1 :], dtype=np.int64)) for i in range(len(sizes))])
+        self._table = self._predict(codes)
         return self
 
     def _features(self, codes: np.ndarray) -> np.ndarray:
@@ -76,6 +99,12 @@ class Proxy:
     ) -> dict[str, np.ndarray]:
         """Predicted metric -> (n,)."""
         codes = architectures if isinstance(architectures, np.ndarray) else architectures.codes
+        if self._table:
+            at = codes.astype(np.int64) @ self._radix
+            return {metric: table[at] for metric, table in self._table.items()}
+        return self._predict(codes)
+
+    def _predict(self, codes: np.ndarray) -> dict[str, np.ndarray]:
         x = self._features(codes)
         out = {}
         for metric, (model, logarithm) in self._models.items():

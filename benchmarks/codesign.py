@@ -1,0 +1,177 @@
+"""Joint search of networks and sub-accelerators against "network first, then accelerator", under hard specs.
+
+    OMP_NUM_THREADS=1 python benchmarks/codesign.py [--seeds 10] [--trials 2000] [--no-write]
+
+Three tasks with a NAS-Bench-201 cell each (CIFAR-10, CIFAR-100, ImageNet16-120; accuracies are 200-epoch trainings
+from the table), two sub-accelerators with at most 4096 multipliers and 64 GB/s together. Specs: 1.2 ms, 2.0 mJ, 1.0
+mm2.
+
+Joint: NSGA-II over everything. Baseline of the same total: the most accurate cell of each task, read off the whole
+table for free, then NSGA-II over the accelerators with half of the trials; it is then repaired: networks are searched
+again on the accelerator found, with the other half. Hypervolume is over energy and error, of designs that keep every
+spec.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from common import finish
+
+from archwright.benchmarks.columns import open_columns
+from archwright.codesign import Accelerator, CoDesign, codesign_space
+from archwright.registry import get
+from archwright.search.problem import Objective, Problem
+from archwright.search.trial import Trial
+from archwright.space import Space
+from archwright.spaces.nasbench201 import nasbench201
+
+SPECS = {"latency_ms": 1.2, "energy_mj": 2.0, "area_mm2": 1.0}
+TASKS = {"cifar10": ("c10", 32, 10), "cifar100": ("c100", 32, 100), "imagenet16": ("in16", 16, 120)}
+REFERENCE = (2.0, 60.0)  # energy in mJ and error in percent
+
+
+def accuracies() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """Task -> function of NAS-Bench-201 codes to mean test accuracy."""
+    table = open_columns("nasbench/nb201_accuracy.npz")
+    weights = 5 ** np.arange(6)[::-1]
+    order = np.empty(15625, dtype=int)
+    order[table["ops"] @ weights] = np.arange(15625)
+
+    def one(key: str) -> Callable[[np.ndarray], np.ndarray]:
+        values = table[f"{key}_test_e200_mean"]
+        return lambda codes: np.asarray(values[order[codes.astype(int) @ weights]])
+
+    return {task: one(key) for task, (key, _, _) in TASKS.items()}
+
+
+def search(space: Space, cost: CoDesign, trials: int, seed: int) -> dict[str, np.ndarray]:
+    """Codes and metrics of an NSGA-II run for accuracy and energy under the specs."""
+    objectives = (
+        Objective("accuracy_percent", "maximize"),
+        Objective("energy_mj", "minimize", at_most=SPECS["energy_mj"]),
+        Objective("latency_ms", "limit", at_most=SPECS["latency_ms"]),
+        Objective("area_mm2", "limit", at_most=SPECS["area_mm2"]),
+    )
+    problem = Problem(space, objectives, (cost,))
+    strategy = get("strategies", "nsga2")(problem, seed=seed)
+    codes: list[np.ndarray] = []
+    columns: dict[str, list[np.ndarray]] = {m: [] for m in cost.metrics}
+    number = 0
+    while number < trials:
+        asked = strategy.ask(min(100, trials - number))
+        if not asked:
+            break
+        batch = np.stack([c.architecture.code for c in asked])
+        found = cost.evaluate(batch)
+        violation = problem.violation_of({m: np.minimum(v, 1e6) for m, v in found.items()}, len(batch))
+        told = [
+            Trial(
+                number + i,
+                candidate,
+                "infeasible" if violation[i] > 0 else "complete",
+                {m: float(min(v[i], 1e6)) for m, v in found.items()},
+            )
+            for i, candidate in enumerate(asked)
+        ]
+        strategy.tell(told)
+        number += len(batch)
+        codes.append(batch)
+        for m, v in found.items():
+            columns[m].append(v)
+    return {"codes": np.concatenate(codes)} | {m: np.concatenate(v) for m, v in columns.items()}
+
+
+def keeps(found: dict[str, np.ndarray]) -> np.ndarray:
+    """Which designs keep every spec."""
+    return np.logical_and.reduce([found[m] <= limit for m, limit in SPECS.items()])
+
+
+def hypervolume(found: dict[str, np.ndarray]) -> float:
+    """Area over energy and error of the designs that keep every spec, as a share of the reference's."""
+    good = keeps(found)
+    points = sorted(zip(found["energy_mj"][good], 100 - found["accuracy_percent"][good], strict=True))
+    area, ceiling = 0.0, REFERENCE[1]
+    for energy, error in points:
+        if error < ceiling and energy < REFERENCE[0]:
+            area += (REFERENCE[0] - energy) * (ceiling - error)
+            ceiling = error
+    return float(area / (REFERENCE[0] * REFERENCE[1]))
+
+
+def best_accuracy(found: dict[str, np.ndarray]) -> float | None:
+    """Highest mean accuracy within the specs."""
+    good = keeps(found)
+    return float(found["accuracy_percent"][good].max()) if good.any() else None
+
+
+def one_seed(space: Space, cost: CoDesign, best: dict[str, np.ndarray], trials: int, seed: int) -> dict[str, Any]:
+    """Both procedures with one seed."""
+    joint = search(space, cost, trials, seed)
+    heavy = space.fix({f"tasks.{t}.{i}": int(o) for t, code in best.items() for i, o in enumerate(code)})
+    second = search(heavy, cost, trials // 2, seed)
+    misses = np.sum([np.maximum(second[m] / limit - 1, 0) for m, limit in SPECS.items()], axis=0)
+    at = int(np.argmin(misses))  # the accelerator that misses the specs least stays
+    names = [d.path for d in space.decisions if d.path.startswith("accelerators")]
+    options = {p: space.option_value(p, int(second["codes"][at][heavy.decision(p).index])) for p in names}
+    repaired = search(space.fix(options), cost, trials // 2, seed)
+    return {
+        "seed": seed,
+        "joint": {"best_accuracy_percent": best_accuracy(joint), "hypervolume": hypervolume(joint),
+                  "share_within_specs": float(keeps(joint).mean())},
+        "network_first": {
+            "accuracy_percent": float(second["accuracy_percent"][at]),
+            **{m: float(second[m][at]) for m in SPECS},
+            "specs_violated": [m for m, limit in SPECS.items() if second[m][at] > limit],
+            "any_within_specs": bool(keeps(second).any()),
+        },
+        "network_first_repaired": {
+            "best_accuracy_percent": best_accuracy(repaired), "hypervolume": hypervolume(repaired),
+        },
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--trials", type=int, default=2000)
+    parser.add_argument("--no-write", action="store_true")
+    a = parser.parse_args()
+    tasks = {t: nasbench201((3, size, size), outputs=classes) for t, (_, size, classes) in TASKS.items()}
+    shapes = {t: (3, size, size) for t, (_, size, _) in TASKS.items()}
+    accuracy = accuracies()
+    space = codesign_space(tasks, (Accelerator(), Accelerator()), total_pes=4096, total_noc_gb_per_s=64)
+    cost = CoDesign(
+        space, tasks, shapes, accuracy, latency_limit_ms=SPECS["latency_ms"], area_limit_mm2=SPECS["area_mm2"]
+    )
+    cells = np.stack(np.meshgrid(*[range(5)] * 6, indexing="ij"), -1).reshape(-1, 6).astype(np.int16)
+    best = {t: cells[int(np.argmax(f(cells)))] for t, f in accuracy.items()}
+    start = time.perf_counter()
+    runs = [one_seed(space, cost, best, a.trials, seed) for seed in range(a.seeds)]
+    joint = [r["joint"]["best_accuracy_percent"] for r in runs]
+    fixed = [r["network_first_repaired"]["best_accuracy_percent"] for r in runs]
+    volumes = [(r["joint"]["hypervolume"], r["network_first_repaired"]["hypervolume"]) for r in runs]
+    figures = {
+        "specs": SPECS,
+        "trials": {"joint": a.trials, "network_first": a.trials // 2, "repair": a.trials // 2},
+        "most_accurate_cells": {t: c.tolist() for t, c in best.items()},
+        "joint_meets_every_spec_in": sum(x is not None for x in joint),
+        "network_first_violates_in": sum(bool(r["network_first"]["specs_violated"]) for r in runs),
+        "joint_more_accurate_than_repaired_in": int(
+            sum(x is not None and (y is None or x > y) for x, y in zip(joint, fixed, strict=True))
+        ),
+        "joint_larger_hypervolume_in": int(sum(x > y for x, y in volumes)),
+        "seeds": a.seeds,
+        "pruned_before_scheduling": cost.pruned,
+        "seconds": time.perf_counter() - start,
+        "runs": runs,
+    }
+    finish("codesign", figures, write=not a.no_write)
+
+
+if __name__ == "__main__":
+    main()
