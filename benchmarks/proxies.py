@@ -29,7 +29,6 @@ from archwright.spaces.nasbench201 import nasbench201
 
 FAST = ("params", "macs", "l2_norm", "synflow", "logsynflow", "naswot", "activation_distance")
 GRADIENT = ("grad_norm", "snip", "plain", "fisher", "jacob_cov", "epe_nas")
-SLOW = ("grasp", "zen")
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
@@ -78,9 +77,10 @@ def main() -> None:
     runs = [
         scores_of(task, architectures, FAST, batch=options.batch),
         scores_of(task, architectures, GRADIENT, batch=options.batch),
-        scores_of(task, some, SLOW, batch=options.batch // 2),
+        scores_of(task, some, ("grasp",), batch=options.batch),
+        scores_of(task, some, ("zen",), batch=options.batch // 2),
     ]
-    again = scores_of(task, some, ("naswot", *GRADIENT), batch=options.batch, seed=1)["scores"]
+    again = scores_of(task, some, ("naswot", *GRADIENT, "grasp"), batch=options.batch, seed=1)["scores"]
     figures: dict[str, Any] = {}
     for run in runs:
         for name, found in run["scores"].items():

@@ -67,11 +67,11 @@ class OnnxText:
 def alive(graph: OnnxGraph) -> list[bool]:
     """Whether each node's value can differ from zero and reaches an output through such values.
 
-    A convolution of zeros counts as zero: what its bias adds is the same for every input.
+    A convolution of zeros counts as zero: what its bias adds is the same for every input. So does a shape.
     """
     moves: list[bool] = []
     for node in graph.nodes:
-        dead = node.operator == "Mul" and node.text.endswith("c=0")
+        dead = node.operator == "Shape" or (node.operator == "Mul" and "c=0" in node.text.split())
         moves.append(not dead and any(j < 0 or moves[j] for j in node.inputs))
     read = set(graph.outputs)
     for i in reversed(range(len(graph.nodes))):

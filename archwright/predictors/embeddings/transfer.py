@@ -1,9 +1,11 @@
 """A predictor that learns on one space and scores another.
 
 Networks of both spaces are embedded alike (`onnx_text`, `vsa`), rows are standardised within each space, which needs no
-labels, and targets are ranks, since accuracies of two data sets share no scale. A ridge regression learns the source;
-its prediction is one more column, with more weight, for the ridge regression of the target's few labels. Zero-shot and
-few-shot as in Qin et al., "ONNX-Net" (2025), with a linear model in place of a language model.
+labels, and targets are ranks, since accuracies of two data sets share no scale. The source is learned as the first
+component of partial least squares (Wold, 1966): each column counts by its covariance with the target. A full regression
+sets collinear columns against each other, which does not carry over. The prediction is one more column, with more
+weight, for a ridge regression on the target's few labels. Zero-shot and few-shot as in Qin et al., "ONNX-Net" (2025),
+with a linear model in place of a language model.
 """
 
 from __future__ import annotations
@@ -16,7 +18,6 @@ from archwright.predictors.embeddings import Embedding
 from archwright.space import Architectures
 
 PENALTIES = 10.0 ** np.arange(-1, 5)
-RANK_STD = 12.0**-0.5  # of ranks spread over [-0.5, 0.5]
 TRUST = 3.0  # standard deviations that the source's opinion is stretched to beside columns of one
 
 
@@ -37,7 +38,8 @@ class Transfer:
         if len(rows) < 2:
             raise ConfigurationError(f"rows are standardised by at least two reference members, got {len(rows)}")
         self._scale = _scale(rows)
-        self._source: tuple[np.ndarray, float] | None = None
+        self._reference, self._spread = _standard(rows, self._scale), 1.0
+        self._source: np.ndarray | None = None
         self._target: tuple[np.ndarray, float] | None = None
 
     def learn_source(
@@ -51,7 +53,9 @@ class Transfer:
             embedding: of that space, if its inputs need another one.
         """
         rows = (embedding or self._embedding).embed(architectures).astype(np.float64)
-        self._source = _ridge(_standard(rows, _scale(rows)), _ranks(values))
+        direction = _standard(rows, _scale(rows)).T @ _ranks(values)
+        self._source = direction / max(float(np.linalg.norm(direction)), 1e-12)
+        self._spread = float((self._reference @ self._source).std()) or 1.0
 
     def fit(self, architectures: Architectures, values: np.ndarray) -> Transfer:
         """Learn from labelled architectures of the target space."""
@@ -75,8 +79,8 @@ class Transfer:
         rows = _standard(self._embedding.embed(architectures).astype(np.float64), self._scale)
         if self._source is None:
             return rows
-        opinion = rows @ self._source[0] + self._source[1]
-        return np.concatenate([rows, TRUST / RANK_STD * opinion[:, None]], axis=1)
+        opinion = rows @ self._source
+        return np.concatenate([rows, TRUST / self._spread * opinion[:, None]], axis=1)
 
 
 def _scale(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
