@@ -56,9 +56,9 @@ class InvertedResidual(nn.Module):
 class MBConv(Leaf):
     """Inverted residual (Sandler et al., 2018, section 3.3); with squeeze-and-excitation where `se` > 0.
 
-    The input is added where stride is 1 and input and output have equally many channels. `se` is the share of the
-    hidden channels that the gate keeps (Howard et al., 2019). With `expand` exactly 1 there is no expansion
-    convolution, as published; an elastic `expand` must therefore have all its choices above 1.
+    The input is added where stride is 1 and input and output have equally many channels, unless `residual` is False.
+    `se` is the share of the hidden channels that the gate keeps (Howard et al., 2019). With `expand` exactly 1 there is
+    no expansion convolution, as published; an elastic `expand` must therefore have all its choices above 1.
     """
 
     elastic: ClassVar[frozenset[str]] = frozenset({"channels", "kernel", "expand"})
@@ -70,6 +70,7 @@ class MBConv(Leaf):
     se: float = 0.0
     activation: str = "relu6"
     gate: str = "sigmoid"
+    residual: bool = True
 
     def _hidden(self, channels: int) -> tuple[int, int]:
         hidden = scaled(channels, self.expand)
@@ -91,7 +92,7 @@ class MBConv(Leaf):
             activation=activation_class(self, self.activation),
             gate=activation_class(self, self.gate),
             expansion=self.expand != 1,
-            identity=self.stride == 1 and channels == self.channels,
+            identity=self.residual and self.stride == 1 and channels == self.channels,
             dims=len(sizes),
         )
 
@@ -140,4 +141,5 @@ class MBConv(Leaf):
             (cls(8, kernel=5, stride=2, expand=6, se=0.25, activation="hswish", gate="hsigmoid"), ((4, 9, 9),)),
             (cls(8, expand=1), ((4, 6, 6),)),
             (cls(8, expand=3), ((8, 9),)),
+            (cls(8, expand=2, residual=False), ((8, 5, 5),)),
         ]
