@@ -47,7 +47,16 @@ def reduction(channels: int) -> Operator:
     return Sum((body, beside))
 
 
-@register("spaces", "nasbench201", labels={"family": "cell", "inputs": "images", "members": 15625})
+@register(
+    "spaces",
+    "nasbench201",
+    labels={
+        "family": "cell",
+        "inputs": "images",
+        "members": 15625,
+        "small": {"channels": (4, 8), "cells": 1},
+    },
+)
 def nasbench201(
     input_shape: Shape = (3, 32, 32),
     outputs: int = 10,
