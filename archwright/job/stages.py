@@ -339,6 +339,7 @@ class Stages:
 
         finalists = remeasured(self, finalists)
         best = pick(problem, finalists)
+        self.clock.keep()
         with self.progress.stage("export and report"):
             exported = export_best(
                 best.network, best.architecture, self.folder / "best", task=self.task, metrics=best.metrics,
