@@ -110,9 +110,10 @@ def exact_schedule(
     from ortools.sat.python import cp_model
 
     networks, layers, accelerators = times.shape
-    scale = steps / max(float(np.nansum(np.nanmin(times, axis=-1))), 1e-300)
+    there = ~np.isnan(times[..., 0])
+    scale = steps / max(float(times[there].min(axis=-1).sum()), 1e-300)
     model = cp_model.CpModel()
-    horizon = int(np.ceil(np.nansum(np.nanmax(times, axis=-1)) * scale)) + networks * layers
+    horizon = int(np.ceil(times[there].max(axis=-1).sum() * scale)) + networks * layers
     on: dict[tuple[int, int, int], cp_model.IntVar] = {}
     machines: list[list[cp_model.IntervalVar]] = [[] for _ in range(accelerators)]
     makespan = model.new_int_var(0, horizon, "makespan")
@@ -136,7 +137,7 @@ def exact_schedule(
         model.add_no_overlap(intervals)
     if np.isfinite(energy_limit):
         unit = 1e6 / max(energy_limit, 1e-300)
-        model.add(sum(int(np.ceil(energies[key] * unit)) * v for key, v in on.items()) <= 1_000_000)
+        model.add(sum(round(energies[key] * unit) * v for key, v in on.items()) <= 1_000_000)
     model.minimize(makespan)
     solver = cp_model.CpSolver()
     solver.parameters.max_time_in_seconds = seconds
