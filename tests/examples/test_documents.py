@@ -117,3 +117,12 @@ def test_links_of_a_document_lead_somewhere(document):
     for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
         if "://" not in target:
             assert (path.parent / target).exists(), target
+
+
+def test_the_table_of_benchmarks_says_met_or_by_how_much_missed():
+    code = "import table; print(table.verdict(3, 2, False), '|', table.verdict(3, 2, True), '|', table.verdict(1, 2, False))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT / "benchmarks", capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "met | missed by 50 % | missed by 50 %"
+    subprocess.run([sys.executable, "table.py", "--check"], cwd=ROOT / "benchmarks", capture_output=True, check=True)

@@ -1,0 +1,350 @@
+"""Writes docs/benchmarks.md from benchmarks/results/*.json: figure, target, met or missed by how much, command.
+
+    python benchmarks/table.py            # writes the page
+    python benchmarks/table.py --check    # fails if the page is not what the results say
+
+A line is one figure of one result. A script whose result is not there yet is listed as not measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+HEAD = """# Benchmarks
+
+Written by `python benchmarks/table.py` from `benchmarks/results/*.json`; each of those holds all figures of its
+run, the machine and its load. Ratios compare things measured in one run on one machine. Nothing here was measured on a GPU.
+"""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One figure.
+
+    Attributes:
+        result: name of the JSON file.
+        what: in words.
+        read: takes the file's content, gives the figure.
+        target: the figure's bound; None = reported without a target.
+        at_most: whether the bound is an upper one.
+        unit: behind the figure.
+        command: where the file itself does not name it.
+    """
+
+    result: str
+    what: str
+    read: Callable[[Any], float | None]
+    target: float | None = None
+    at_most: bool = False
+    unit: str = ""
+    command: str = ""
+
+
+def at(*keys: str) -> Callable[[Any], Any]:
+    """The value under some keys, None if one is missing."""
+
+    def read(content: Any) -> Any:
+        for key in keys:
+            content = content.get(key) if isinstance(content, dict) else None
+        return content
+
+    return read
+
+
+def _least(content: Any) -> float | None:
+    ratios = content.get("ratio_to_better_peer")
+    return None if not ratios else min(ratios)
+
+
+def _seeds_lower(content: Any) -> float | None:
+    errors = content.get("error_percent_at_budget")
+    if not errors:
+        return None
+    peers = [v for name, v in errors.items() if name != "archwright"]
+    lower = [ours < min(theirs) for ours, *theirs in zip(errors["archwright"], *peers, strict=True)]
+    return 100.0 * sum(lower) / len(lower)
+
+
+def _unseen(key: str) -> Callable[[Any], float | None]:
+    """The worst over all tables of the latency benchmark."""
+
+    def read(content: Any) -> float | None:
+        found = [v[key] for v in _dicts(content) if key in v]
+        return None if not found else (min(found) if key in ("spearman", "kendall") else max(found))
+
+    return read
+
+
+def _dicts(content: Any) -> list[dict[str, Any]]:
+    """All dictionaries below a value."""
+    if isinstance(content, list):
+        return [d for v in content for d in _dicts(v)]
+    if not isinstance(content, dict):
+        return []
+    return [content, *(d for v in content.values() for d in _dicts(v))]
+
+
+def _case(name: str, key: str) -> Callable[[Any], float | None]:
+    return at("models", name, key)
+
+
+def _exact_share(name: str) -> Callable[[Any], float | None]:
+    def read(content: Any) -> float | None:
+        found = content["models"].get(name)
+        return None if found is None else 100.0 * found["within_1e-9"] / found["n"]
+
+    return read
+
+
+def _throughput(name: str) -> Callable[[Any], float | None]:
+    def read(content: Any) -> float | None:
+        value = content["throughput"].get(name, {}).get("per_s")
+        return None if value is None else value / 1e6
+
+    return read
+
+
+def _kept(family: str) -> Callable[[Any], float | None]:
+    def read(content: Any) -> float | None:
+        rows = [r for r in content.get(family) or () if r["interval"] == 1]  # the theorem knows no stride
+        return None if not rows else 100.0 * sum(r["kept"] for r in rows) / sum(r["seeds"] for r in rows)
+
+    return read
+
+
+def _saved(content: Any) -> float | None:
+    found = {e["budget"]: e["saved_share_median"] for d in _dicts(content) for e in d.get("evolution", [])}
+    return None if not found else 100.0 * found[min(found)]
+
+
+CASES = "python benchmarks/hardware_cases.py FOLDER"
+LINES = (
+    Line("hypervolume_digits", "Hypervolume, ratio to the better peer, mean", at("ratio_mean"), 1.3),
+    Line("hypervolume_digits", "the same, worst seed", _least, 1.3),
+    Line("hypervolume_digits", "Seeds with a lower error at the latency budget", _seeds_lower, 100, unit=" %"),
+    Line(
+        "hypervolume_cifar10_20k",
+        "Hypervolume on CIFAR-10 20k, ratio to the better peer, mean",
+        at("ratio_mean"),
+        1.3,
+        command="python benchmarks/hypervolume.py --data cifar10_20k",
+    ),
+    Line(
+        "hypervolume_cifar10_20k",
+        "Seeds with a lower error at the latency budget",
+        _seeds_lower,
+        100,
+        unit=" %",
+        command="python benchmarks/hypervolume.py --data cifar10_20k",
+    ),
+    Line(
+        "engine_overhead",
+        "Optuna's journal over archwright, time of a trial with its log",
+        at("log", "optuna_over_archwright"),
+        20,
+        unit="x",
+        command="python benchmarks/engine_overhead.py",
+    ),
+    Line(
+        "engine_overhead",
+        "Last 10,000 trials over the first, CPU time",
+        at("log", "archwright", "last_over_first_cpu"),
+        1.2,
+        at_most=True,
+        unit="x",
+        command="python benchmarks/engine_overhead.py",
+    ),
+    Line(
+        "engine_overhead",
+        "Optuna NSGA-II in memory over archwright's",
+        at("memory", "optuna_over_archwright", "nsga2"),
+        50,
+        unit="x",
+        command="python benchmarks/engine_overhead.py",
+    ),
+    Line(
+        "supernet_step",
+        "Sandwich step with four subnets over a step of the largest alone",
+        at("cpu_seconds_a_step", "digits", "ratio"),
+        2.2,
+        at_most=True,
+        unit="x",
+    ),
+    Line("counts_speed", "Counts of 10,000 architectures against tracing each", at("ratio"), 100, unit="x"),
+    Line(
+        "space_speed",
+        "Sampling one of 10,000 architectures, 46 decisions",
+        at("times", "sample", "median_us"),
+        10,
+        at_most=True,
+        unit=" us",
+        command="python benchmarks/space_speed.py --out benchmarks/results/space_speed.json",
+    ),
+    Line(
+        "space_speed",
+        "Mutating one of 10,000 architectures, 46 decisions",
+        at("times", "mutate", "median_us"),
+        10,
+        at_most=True,
+        unit=" us",
+        command="python benchmarks/space_speed.py --out benchmarks/results/space_speed.json",
+    ),
+    Line(
+        "latency_table",
+        "Latency tables on unseen networks, largest median error",
+        _unseen("median_error_percent"),
+        unit=" %",
+        command="python benchmarks/latency_table.py",
+    ),
+    Line(
+        "latency_table",
+        "the same, smallest rank correlation (Spearman)",
+        _unseen("spearman"),
+        command="python benchmarks/latency_table.py",
+    ),
+    Line(
+        "operators",
+        "Counting operators against building and running them on shapes",
+        at("counting", "ratio"),
+        unit="x",
+        command="python benchmarks/operators.py > benchmarks/results/operators.json",
+    ),
+    Line(
+        "hardware_cases",
+        "Systolic arrays: cases equal to the reference's cycles",
+        _exact_share("systolic.cycles"),
+        100,
+        unit=" %",
+        command=CASES,
+    ),
+    Line(
+        "hardware_cases",
+        "Decoder inference: cases equal to the reference",
+        _exact_share("llm.genz.dense"),
+        100,
+        unit=" %",
+        command=CASES,
+    ),
+    Line(
+        "hardware_cases",
+        "Dataflow accelerators: cases with the reference's latency",
+        _exact_share("dataflow.latency.all"),
+        unit=" %",
+        command=CASES,
+    ),
+    Line(
+        "hardware_cases",
+        "Dataflow accelerators: rank correlation of latency (Kendall)",
+        _case("dataflow.latency.all", "kendall"),
+        command=CASES,
+    ),
+    Line(
+        "hardware_cases",
+        "FPGA model: median error on networks it was not calibrated on",
+        lambda c: 100 * c["models"]["fpga.held_out"]["median_relative_error"],
+        25,
+        at_most=True,
+        unit=" %",
+        command=CASES,
+    ),
+    Line(
+        "hardware_speed",
+        "Systolic model, all outputs, million designs a second",
+        _throughput("systolic.all_outputs"),
+        2,
+    ),
+    Line("hardware_speed", "Systolic model, cycles only", _throughput("systolic.cycles_only"), 10),
+    Line("hardware_speed", "Decoder model, million deployments a second", _throughput("llm.genz_latency"), 0.5),
+    Line("hardware_speed", "Dataflow model (Eyeriss), million designs a second", _throughput("dataflow.eyeriss"), 1),
+    Line(
+        "hashing", "Evaluations saved by functional hashing in 200 trials of evolution, median", _saved, 20, unit=" %"
+    ),
+    Line(
+        "hashing",
+        "Wrong collisions among pairs that collide",
+        lambda c: 100 * c["functional_hash"]["false_collisions_share"],
+        unit=" %",
+    ),
+    Line(
+        "fptas", "Sub-architecture extraction: ridge instances within the bound", _kept("convex_decay"), 100, unit=" %"
+    ),
+    Line("fptas", "the same with a kink in the error", _kept("convex_kink"), 100, unit=" %"),
+    Line(
+        "dram_proxy_stream",
+        "Proxy of the DRAM simulator: error of latency, share of the mean",
+        at("error", "latency_ns", "rmse_percent_of_mean"),
+        5,
+        at_most=True,
+        unit=" %",
+    ),
+    Line("dram_proxy_stream", "the same, speed against the simulator", at("times_faster"), unit="x"),
+)
+
+
+def verdict(value: float, target: float | None, at_most: bool) -> str:
+    """Met, or missed by how much."""
+    if target is None:
+        return "no target"
+    if value <= target if at_most else value >= target:
+        return "met"
+    if not math.isfinite(value):
+        return "missed"
+    return f"missed by {100 * abs(value - target) / abs(target):.0f} %"
+
+
+def row(line: Line) -> str:
+    """One line of the table."""
+    path = RESULTS / f"{line.result}.json"
+    bound = "" if line.target is None else f"{'at most' if line.at_most else 'at least'} {line.target:g}{line.unit}"
+    if not path.exists():
+        return f"| {line.what} | not measured | {bound} | | | `{line.command or line.result}` |"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    command = content.get("command") or line.command
+    value = line.read(content)
+    load = content.get("load_average", content.get("machine", {}).get("load"))
+    busy = "" if load is None else f"{load:.1f}"
+    if value is None:
+        return f"| {line.what} | not measured | {bound} | | {busy} | `{command}` |"
+    said = verdict(value, line.target, line.at_most)
+    return f"| {line.what} | {value:.4g}{line.unit} | {bound} | {said} | {busy} | `{command}` |"
+
+
+def page() -> str:
+    """The whole page."""
+    table = "\n".join(
+        ["| what | figure | target | | load | command |", "|---|---|---|---|---|---|", *(row(line) for line in LINES)]
+    )
+    known = {line.result for line in LINES}
+    others = sorted(p.stem for p in RESULTS.glob("*.json") if p.stem not in known)
+    more = "" if not others else (
+        "\nWithout a line of their own: " + ", ".join(f"[{n}](../benchmarks/results/{n}.json)" for n in others) + ".\n"
+    )  # fmt: skip
+    load = (
+        "\n`load` is the machine's load average when the figure was written; it has two cores, so figures of time with "
+        "a load above two are noisy.\n"
+    )
+    return f"{HEAD}\n{table}\n{load}{more}"
+
+
+def main() -> None:
+    """Write or check the page."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--check", action="store_true")
+    if arguments.parse_args().check:
+        if PAGE.read_text(encoding="utf-8") != page():
+            raise SystemExit(f"{PAGE} is not what the results say; run python benchmarks/table.py")
+        return
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"wrote {PAGE}")
+
+
+if __name__ == "__main__":
+    main()
