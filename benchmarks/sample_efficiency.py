@@ -24,8 +24,8 @@ PEERS = (
     "random", "regularized_evolution(population=20, sample=5)", "local_search", "optuna:tpe", "optuna:nsgaii",
 )  # fmt: skip
 OTHERS = (
-    "bananas", "gbdt_nas", "smbo", "linas", "mcts", "genetic", "ant_colony", "q_mutation", "reinforce", "ppo", "boshnas",
-    "fbnetv3", "diverse_beam", "nsga2(population=20)",
+    "bananas", "gbdt_nas", "smbo", "linas", "mcts", "genetic", "ant_colony", "q_mutation", "reinforce", "ppo",
+    "boshnas", "fbnetv3", "diverse_beam", "nsga2(population=20)",
 )  # fmt: skip
 DEVICES = ("gold_6240", "pixel3", "2080ti_1", "eyeriss", "pi5_onnx")
 SEVERAL = ("bayesian", "linas", "nsga2(population=20)", "random", "optuna:tpe", "optuna:nsgaii")

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from archwright.errors import SpaceError
 from archwright.predictors.encoding import Extra
 from archwright.predictors.mlp import _standardised
 from archwright.registry import register
@@ -113,6 +114,10 @@ class GraphNetwork:
         known = self._known.get(architecture.key)
         if known is None:
             graph = self._space.graph(architecture)
+            if not graph.nodes:
+                raise SpaceError(
+                    "a graph network reads the dataclasses of a tree, but this tree has none; use the predictor 'gp'"
+                )
             types = [self._types.setdefault(_label(n.type, n.fields), len(self._types)) for n in graph.nodes]
             numbers = np.zeros((len(types), NUMBERS), np.float32)
             for row, node in enumerate(graph.nodes):
