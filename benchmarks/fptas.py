@@ -103,7 +103,7 @@ def tables():
         for short in (False, True) if benchmark.fidelities else (False,):
             for interval in GRID:
                 steps = training_steps(0.1, interval)
-                full = round(steps / min(benchmark.fidelities)) if short else None
+                full = int(steps / min(benchmark.fidelities)) if short else None
                 strategy = FPTAS(problem, eps=0.1, interval=interval, size=size, latency=latency, full_steps=full)
                 began = time.perf_counter()
                 trials = run(problem, strategy, f"{len(rows) + 1} trials").trials
@@ -113,7 +113,7 @@ def tables():
                     "table": name, "costs": [size, latency], "interval": interval,
                     "error": "after 12 epochs" if short else "one full training",
                     "evaluations": len(trials), "formula": report.formula, "ratio_on_mean_accuracy": round(ratio, 4),
-                    "monotonicity_violations": dict(report.abnc.violations),
+                    "monotonicity_violations": dict(report.abnc.violations), "pairs_compared": report.abnc.pairs,
                     "seconds": round(time.perf_counter() - began, 3),
                 })  # fmt: skip
     return found

@@ -87,17 +87,23 @@ class ABnC:
 
     ends_share: metric -> largest share that A and C together have of the cost, over the family; asymptotically small
     if the property holds. violations: metric -> pairs of members where one more step of one ordered decision makes the
-    cost smaller. smooth: whether the training objective is Lipschitz smooth and strongly convex is assumed or known.
+    cost smaller. pairs: how many were compared; 0 where no decision is ordered, and then nothing is known. smooth:
+    whether the training objective is Lipschitz smooth and strongly convex is assumed or known.
     """
 
     ends_share: Mapping[str, float]
     violations: Mapping[str, int]
+    pairs: int
     smooth: str = "assumed"
 
     @property
     def holds(self) -> bool:
-        """Costs are monotone, and the middle layers cost more than the two ends everywhere."""
-        return not any(self.violations.values()) and all(share < 0.5 for share in self.ends_share.values())
+        """Costs are seen to be monotone, and the middle layers cost more than the two ends everywhere."""
+        return (
+            self.pairs > 0
+            and not any(self.violations.values())
+            and all(share < 0.5 for share in self.ends_share.values())
+        )
 
 
 def check_abnc(
@@ -123,14 +129,14 @@ def check_abnc(
     low, high = _steps_up(members)
     violations = {name: int((column[high] < column[low]).sum()) for name, column in costs.items()}
     shares = {name: float(np.max(column / costs[name])) for name, column in (ends or {}).items()}
-    return ABnC(shares, violations, smooth)
+    return ABnC(shares, violations, len(low), smooth)
 
 
 def _steps_up(members: Architectures) -> tuple[np.ndarray, np.ndarray]:
     """Rows (k,), (k,) of all pairs whose codes differ by one step of one ordered decision."""
     codes = members.codes
     drawn = np.random.default_rng(0).integers(1, 2**63, codes.shape[1])
-    factors: np.ndarray = drawn.astype(np.uint64) | np.uint64(1)
+    factors: np.ndarray = np.bitwise_or(drawn.astype(np.uint64), np.uint64(1))
     keys = (codes.astype(np.int64).astype(np.uint64) * factors).sum(axis=1)  # a hash; equality is checked below
     order = np.argsort(keys)
     low, high = [np.empty(0, np.int64)], [np.empty(0, np.int64)]

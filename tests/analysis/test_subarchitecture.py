@@ -22,6 +22,7 @@ from archwright.analysis.subarchitecture import (
     w_coefficient,
 )
 from archwright.errors import ConfigurationError
+from archwright.space import Space, oneof
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +109,18 @@ def test_bert_encoder_has_the_cost_part_of_abnc_and_embeddings_break_it(members)
     whole = {"params_m": costs["params_m"] + embeddings}
     broken = check_abnc(members, whole, {"params_m": embeddings})
     assert not broken.holds and broken.ends_share["params_m"] > 0.9
+
+
+def test_where_no_decision_is_ordered_nothing_is_claimed():
+    space = Space({"op": oneof("conv", "skip", "pool")})
+    found = check_abnc(space.enumerate(), {"params_m": np.array([1.0, 0.0, 0.5])})
+    assert (found.pairs, found.violations["params_m"], found.holds) == (0, 0, False)
+
+
+def test_pairs_are_counted_by_hand():
+    members = Space({"a": oneof(1, 2, 3), "b": oneof(1, 2)}).enumerate()  # 2 * 2 steps along a, 3 along b
+    found = check_abnc(members, {"params_m": members.codes[:, 0] - 2.0 * members.codes[:, 1]})
+    assert (found.pairs, found.violations["params_m"]) == (7, 3)
 
 
 def test_costs_that_fall_along_a_decision_are_counted(members):
