@@ -50,7 +50,7 @@ class MnasLayer(Composite):
         y = run(self.inner(self.name, self._convolution()), *inputs)
         if self.name == "conv_se":
             y = run(self.inner("conv_se_gate", SqueezeExcite(GATE)), y)
-        if self.skip == "none":
+        if self.skip == "none" or (self.skip == "identity" and self.like.stride > 1):
             return y
         x = inputs[0]
         if self.skip == "pool":
