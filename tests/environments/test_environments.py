@@ -90,7 +90,7 @@ def test_a_proxy_learns_the_simulator_and_is_an_evaluator():
     codes = SPACE.sample(500, np.random.default_rng(0)).codes
     columns = cost(40).evaluate(codes)
     known = {m: v[:400] for m, v in columns.items()}
-    proxy = Proxy(SPACE, ("latency_ns", "power_w"), trees=150).fit(codes[:400], known)
+    proxy = Proxy(SPACE, ("latency_ns", "power_w"), trees=60, leaves=16, rate=0.1).fit(codes[:400], known)
     error = proxy.error_percent(codes[400:], {m: v[400:] for m, v in columns.items()})
     assert error["power_w"]["rmse_percent_of_mean"] < 10
     assert proxy.evaluate(codes[:3])["latency_ns"].shape == (3,)
