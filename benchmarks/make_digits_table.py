@@ -115,8 +115,8 @@ def latency_columns(archs: Architectures) -> tuple[dict[str, np.ndarray], dict[s
 def figures(columns: dict[str, np.ndarray], notes: dict[str, Any]) -> dict[str, Any]:
     """What the table is like."""
     last = digits.LEVELS[-1]
-    test = {e: 100 * columns[f"test_e{e}"] / digits.TEST for e in digits.LEVELS}
-    valid = {e: 100 * columns[f"valid_e{e}"] / digits.VALID for e in digits.LEVELS}
+    test = {e: 100.0 * columns[f"test_e{e}"] / digits.TEST for e in digits.LEVELS}
+    valid = {e: 100.0 * columns[f"valid_e{e}"] / digits.VALID for e in digits.LEVELS}
     truth = test[last].mean(axis=1)
 
     def rank(values: np.ndarray, other: np.ndarray = truth) -> float:

@@ -80,14 +80,14 @@ def test_parameters_and_macs_of_every_row_equal_our_counts(table):
 
 def test_a_query_is_one_validation_and_the_truth_the_mean_of_the_tests(table, stored):
     rows = np.arange(490)
-    assert np.allclose(table.read("accuracy_percent", rows), 100 * stored["valid_e12"][:, 0] / 359)
-    truth = 100 * stored["test_e12"].mean(axis=1) / 719
+    assert np.allclose(table.read("accuracy_percent", rows), 100.0 * stored["valid_e12"][:, 0] / 359)
+    truth = 100.0 * stored["test_e12"].mean(axis=1) / 719
     assert np.allclose(table.read("accuracy_percent", rows, true=True), truth)
     assert table.best() == pytest.approx(truth.max())
 
 
 def test_seeds_differ_less_than_networks_do(stored):
-    test = 100 * stored["test_e12"] / digits.TEST
+    test = 100.0 * stored["test_e12"] / digits.TEST
     within, between = test.std(axis=1, ddof=1).mean(), test.mean(axis=1).std()
     assert 0.1 < within < between
 
@@ -149,7 +149,7 @@ def test_training_a_network_again_gives_what_the_table_says(place, table, stored
     mean = stored["test_e12"].mean(axis=1)
     row = int(np.argsort(mean)[round(place / 100 * 489)])
     arch = table.space.architectures(table.codes[row : row + 1])[0]
-    spread = np.ptp(100 * stored["test_e12"] / digits.TEST, axis=1).max()
+    spread = np.ptp(100.0 * stored["test_e12"] / digits.TEST, axis=1).max()
     for seed in range(digits.SEEDS):
         again = digits.trained_once(arch, seed)[12]
         assert abs(100 * (again.test - int(stored["test_e12"][row, seed])) / digits.TEST) <= spread
