@@ -1,0 +1,195 @@
+"""SCALE-Sim, GenZ and ZigZag beside the models here, on the same cases: agreement and the ratio of throughputs.
+
+    python benchmarks/hardware_peers.py --python PATH_TO_PEERS_PYTHON [--peers scalesim genz zigzag] [--no-write]
+
+The peers' environment is a separate one: scalesim 3.0.0 needs numpy below 2.4, and zigzag-dse 3.9.1 needs `six`
+besides what it declares. For example: python -m venv peers && peers/bin/pip install scalesim==3.0.0 "numpy<2.4"
+genz_llm==0.0.16 zigzag-dse==3.9.1 six seaborn ipython. A peer that cannot be imported is reported as absent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import time
+from typing import Any
+
+import numpy as np
+from common import finish
+
+from archwright.costs import dataflow, decoder, llm, systolic
+
+SCALESIM = r"""
+import contextlib, io, json, sys, tempfile, time
+from scalesim.scale_config import scale_config
+from scalesim.topology_utils import topologies
+from scalesim.layout_utils import layouts
+from scalesim.single_layer_sim import single_layer_sim
+out = []
+for name, ih, iw, fh, fw, c, k, s, rows, cols, kb, df in json.load(sys.stdin):
+    with contextlib.redirect_stdout(io.StringIO()), tempfile.NamedTemporaryFile("w+", suffix=".csv") as f:
+        cfg = scale_config()
+        cfg.update_from_list(["r", rows, cols, *kb, 0, 10000000, 20000000, df, "CALC", "10", ""])
+        f.write("Layer,IH,IW,FH,FW,C,K,S,\n%s,%d,%d,%d,%d,%d,%d,%d,\n" % (name, ih, iw, fh, fw, c, k, s))
+        f.flush()
+        t = topologies()
+        t.load_arrays(f.name)
+        sim = single_layer_sim()
+        sim.set_params(0, cfg, t, layouts(), verbose=False)
+        start = time.perf_counter()
+        sim.run()
+        sim.get_compute_report_items(), sim.get_bandwidth_report_items(), sim.get_detail_report_items()
+        out.append([time.perf_counter() - start, int(sim.total_cycles), int(sim.ifmap_sram_reads)])
+print("RESULT" + json.dumps(out))
+"""
+
+GENZ = r"""
+import json, sys, time, warnings
+warnings.filterwarnings("ignore")
+from GenZ import prefill_moddeling, decode_moddeling
+out = []
+for model, phase, batch, tokens, bits, tp in json.load(sys.stdin):
+    system = {"Flops": 989, "Memory_size": 8000, "Memory_BW": 3400, "ICN": 450, "real_values": True}
+    more = {} if phase == "prefill" else {"output_tokens": 0, "Bb": 1}
+    call = prefill_moddeling if phase == "prefill" else decode_moddeling
+    start = time.perf_counter()
+    r = call(model=model, batch_size=batch, input_tokens=tokens, system_name=system, bits=bits, tensor_parallel=tp,
+    **more) out.append([time.perf_counter() - start, float(r["Latency"])])
+print("RESULT" + json.dumps(out))
+"""
+
+ZIGZAG = r"""
+import contextlib, io, json, os, sys, time
+import zigzag, zigzag.api
+root = os.path.dirname(zigzag.__file__) + "/inputs/"
+start = time.perf_counter()
+with contextlib.redirect_stdout(io.StringIO()):
+    r = zigzag.api.get_hardware_performance_zigzag(
+        workload=root + "workload/resnet18.yaml", accelerator=root + "hardware/tpu_like.yaml",
+        mapping=root + "mapping/tpu_like.yaml", opt="EDP", dump_folder="/tmp/zigzag_out",
+        pickle_filename="/tmp/zigzag_out/out.pickle")
+print("RESULT" + json.dumps([[time.perf_counter() - start, float(r[1])]]))
+"""
+
+LAYERS = [
+    ("conv3x3", 16, 16, 3, 3, 64, 32, 1), ("conv1x1", 28, 28, 1, 1, 128, 128, 1), ("conv5x5", 18, 18, 5, 5, 16, 48, 1),
+    ("stride2", 29, 29, 3, 3, 64, 128, 2), ("gemm", 128, 256, 1, 256, 1, 256, 1),
+]  # fmt: skip
+ARRAYS = [(32, 32, (64, 64, 64)), (64, 64, (128, 128, 64))]
+MODELS = ["meta-llama/Llama-2-13B", "meta-llama/llama-3.1-70b", "mistralai/mixtral-8x7b", "google/gemma-2-9b"]
+
+
+def peer(python: str, script: str, cases: Any, limit_s: float) -> list[list[float]] | str:
+    """Run a peer in its own environment; the reason if it cannot."""
+    try:
+        done = subprocess.run(
+            [python, "-c", script], input=json.dumps(cases), capture_output=True, text=True, timeout=limit_s,
+            env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return f"stopped after {limit_s:g} s"
+    lines = [x for x in done.stdout.splitlines() if x.startswith("RESULT")]
+    if not lines:
+        tail = done.stderr.strip().splitlines()
+        return tail[-1] if tail else "no result"
+    found: list[list[float]] = json.loads(lines[-1].removeprefix("RESULT"))
+    return found
+
+
+def per_case_s(call: Any, n: int) -> float:
+    """Seconds per case of ours on a batch of n, best of five."""
+    call()
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return min(times) / n
+
+
+def compare_scalesim(python: str) -> Any:
+    """Cycles and seconds of a few layers on two arrays and three dataflows."""
+    cases = [(*layer, r, c, kb, df) for layer in LAYERS for r, c, kb in ARRAYS for df in systolic.DATAFLOWS]
+    theirs = peer(python, SCALESIM, cases, 900)
+    if isinstance(theirs, str):
+        return {"absent": theirs}
+    a = np.array([[*c[1:10]] for c in cases], dtype=float)
+    ih, iw, fh, fw, channels, filters, stride, rows, cols = a.T
+    geometry = systolic.Window(
+        np.ceil((ih - fh + stride) / stride), np.ceil((iw - fw + stride) / stride), fh, fw, channels, stride
+    )
+    codes = np.array([systolic.DATAFLOWS.index(c[-1]) for c in cases])
+    buffers = tuple(1024.0 * np.array([c[10][i] for c in cases]) for i in range(3))
+    counts, _ = systolic.run(
+        geometry, filters, rows, cols, codes, (buffers[0], buffers[1], buffers[2]), compat="scalesim"
+    )
+    n = 1 << 18
+    at = np.random.default_rng(0).integers(0, len(cases), n)
+    many = systolic.Window(*(g[at] for g in geometry))
+    big = (buffers[0][at], buffers[1][at], buffers[2][at])
+    ours_s = per_case_s(lambda: systolic.run(many, filters[at], rows[at], cols[at], codes[at], big), n)
+    theirs_s = float(np.mean([t[0] for t in theirs]))
+    return {
+        "cases": len(cases),
+        "equal_cycles": int(sum(int(c) == int(t[1]) for c, t in zip(counts.cycles, theirs, strict=True))),
+        "peer_s_per_case": theirs_s,
+        "ours_s_per_case": ours_s,
+        "times_faster": theirs_s / ours_s,
+    }
+
+
+def compare_genz(python: str) -> Any:
+    """Latency and seconds of a few models, both phases."""
+    cases = [(m, p, b, t, w, tp) for m in MODELS for p in ("prefill", "decode")
+             for b, t, w, tp in ((1, 512, "bf16", 1), (8, 1000, "int8", 4))]  # fmt: skip
+    theirs = peer(python, GENZ, cases, 900)
+    if isinstance(theirs, str):
+        return {"absent": theirs}
+
+    def latency(m: str, phase: str, b: Any, t: Any, bits: str, tp: Any) -> Any:
+        device = llm.genz_device(989.0, 8000.0, 3400.0, 450.0, bits)
+        return llm.genz_latency_s(decoder.decoder(m), device, b, t, bits, decode=phase == "decode", split=llm.Split(tp))
+
+    ours = [1e3 * float(latency(*c)) for c in cases]
+    n = 1 << 13
+    batch, tokens = np.arange(1.0, n + 1) % 64 + 1, np.arange(1.0, n + 1) + 16
+    ours_s = per_case_s(lambda: latency(MODELS[0], "decode", batch, tokens, "bf16", 1), n)
+    theirs_s = float(np.median([t[0] for t in theirs]))
+    return {
+        "cases": len(cases),
+        "largest_relative_error": max(abs(o / t[1] - 1) for o, t in zip(ours, theirs, strict=True)),
+        "peer_s_per_case": theirs_s,
+        "ours_s_per_case": ours_s,
+        "times_faster": theirs_s / ours_s,
+    }
+
+
+def compare_zigzag(python: str) -> Any:
+    """Seconds of ResNet-18 on the TPU-like array; the mapper searches, ours takes the weight stationary template."""
+    theirs = peer(python, ZIGZAG, [], 1200)
+    if isinstance(theirs, str):
+        return {"absent": theirs}
+    n = 1 << 16
+    rng = np.random.default_rng(0)
+    layer = dataflow.Conv(*(rng.integers(1, h, n).astype(float) for h in (512, 512, 4, 4, 57, 57, 3)))
+    ours_s = per_case_s(lambda: dataflow.run(layer, "nvdla", dataflow.Engine(1024.0, 256.0, 8.0, 2e6, 32.0)), n)
+    theirs_s = theirs[0][0] / 31
+    return {"peer_s_per_layer": theirs_s, "ours_s_per_layer": ours_s, "times_faster": theirs_s / ours_s}
+
+
+COMPARE = {"scalesim": compare_scalesim, "genz": compare_genz, "zigzag": compare_zigzag}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--python", required=True, help="interpreter of the peers' environment")
+    parser.add_argument("--peers", nargs="+", choices=sorted(COMPARE), default=sorted(COMPARE))
+    parser.add_argument("--no-write", action="store_true")
+    a = parser.parse_args()
+    finish("hardware_peers", {"peers": {name: COMPARE[name](a.python) for name in a.peers}}, write=not a.no_write)
+
+
+if __name__ == "__main__":
+    main()
