@@ -4,23 +4,24 @@ Gillard et al., "Unified Functional Hashing in Automatic Machine Learning" (2023
 and what comes out, rounded, is its key. Weights must not depend on where an operator stands, or isomorphic graphs would
 differ; so each layer's weights are drawn from a seed made of the layer and of the value that it reads. Batch norms are
 in evaluation mode (identity when fresh), so that they hide no factor. Equal layers that read equal values then have
-equal weights although training would set them apart; how often each stands on a live path is therefore part of the key.
+equal weights although training would set them apart; what tells them apart is therefore part of the key: for each layer
+on a live path, how the output depends on this layer's own output.
 
-Known error: two architectures collide if they differ only in which of several equal layers on equal inputs feeds what.
-For NAS-Bench-201 the rate is measured by `benchmarks/hashing.py`.
+Known error: without these sensitivities (`sensitive=False`, faster) two architectures collide if they differ only in
+which of several equal layers on equal inputs feeds what; `benchmarks/hashing.py` measures both on NAS-Bench-201.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from archwright.nets.build import program_of
 from archwright.nets.program import Program, Step
@@ -51,13 +52,20 @@ class FunctionalHash:
         digits: that values are rounded to, relative to their size.
         seed: of data and weights.
         remember: results of layers kept.
+        sensitive: read the output's dependence on every layer as well: a forward and a backward pass a key.
     """
 
     def __init__(
-        self, *input_shapes: Shape, samples: int = 2, digits: int = 6, seed: int = 0, remember: int = 1024
+        self,
+        *input_shapes: Shape,
+        samples: int = 2,
+        digits: int = 6,
+        seed: int = 0,
+        remember: int = 1024,
+        sensitive: bool = True,
     ) -> None:
         self.input_shapes, self.samples, self.digits, self.seed = input_shapes, samples, digits, seed
-        self._remember = remember
+        self._remember, self._sensitive = remember, sensitive
         self._known: OrderedDict[Address, _Result] = OrderedDict()
         self._directions: dict[int, Tensor] = {}
         draw = torch.Generator().manual_seed(seed)
@@ -81,23 +89,43 @@ class FunctionalHash:
             addresses.append(address)
             values[step.output] = self._run(step, address, [values[n].value for n in step.inputs])
         live = _live(program, values)
-        found = Counter(
-            _text(address)
-            for step, address in zip(program.steps, addresses, strict=True)
-            if step.output in live and values[step.output].has_weights
-        )
-        text = "\n".join([values[program.result].digest, *(f"{n} {what}" for what, n in sorted(found.items()))])
+        own = [k for k, s in enumerate(program.steps) if s.output in live and values[s.output].has_weights]
+        felt = self._sensitivities(program, addresses, own) if self._sensitive else [""] * len(own)
+        found = sorted(f"{_text(addresses[k])} {digest}" for k, digest in zip(own, felt, strict=True))
+        text = "\n".join([values[program.result].digest, *found])
         return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def _sensitivities(self, program: Program, addresses: Sequence[Address], wanted: Sequence[int]) -> list[str]:
+        """Digests of the gradient of a fixed projection of the result by each wanted step's own output."""
+        values = {n: r.value for n, r in enumerate(self._inputs)}
+        own: dict[int, Tensor] = {}
+        for k, step in enumerate(program.steps):
+            module = self._module(step, addresses[k]).requires_grad_(False)
+            value = module(*[values[n] for n in step.inputs])
+            if k in wanted:
+                value = own[k] = value.requires_grad_(True) if value.is_leaf else value
+            values[step.output] = value
+        if not own:
+            return []
+        result = values[program.result].flatten()
+        total = (result @ self._projections(len(result))).sum()
+        found = torch.autograd.grad(total, [own[k] for k in wanted], allow_unused=True, materialize_grads=True)
+        return [self._digest(g) for g in found]
+
+    def _module(self, step: Step, address: Address) -> nn.Module:
+        """The layer with weights drawn for its address, in evaluation mode and float64."""
+        seed = int.from_bytes(hashlib.sha256(f"{self.seed} {_text(address)}".encode()).digest()[:7], "big")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return step.leaf.module(*step.input_shapes).double().eval()
 
     def _run(self, step: Step, address: Address, inputs: Sequence[Tensor]) -> _Result:
         known = self._known.get(address)
         if known is not None:
             self._known.move_to_end(address)
             return known
-        seed = int.from_bytes(hashlib.sha256(f"{self.seed} {_text(address)}".encode()).digest()[:7], "big")
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            torch.manual_seed(seed)
-            module = step.leaf.module(*step.input_shapes).double().eval()
+        module = self._module(step, address)
+        with torch.no_grad():
             value = module(*inputs)
         result = _Result(self._digest(value), value, any(True for _ in module.parameters()))
         self._known[address] = result

@@ -50,6 +50,14 @@ def test_two_convolutions_are_not_one_used_twice():
     assert FunctionalHash(SHAPE)(twice_one) != key_of("33s0ss")
 
 
+def test_which_of_two_equal_convolutions_feeds_what_matters_only_to_sensitive_keys():
+    # out = p(a) + p(a) + b, and out = p(a) + p(b) + a, for two 1x1 convolutions a and b of the input, p pooling
+    pair = SMALL.architectures(np.array([[2, 0, 1, 2, 4, 4], [2, 2, 1, 0, 1, 4]]))
+    assert canonical_form(pair.codes[0].tolist()) != canonical_form(pair.codes[1].tolist())
+    plain, sensitive = FunctionalHash(SHAPE, sensitive=False), FunctionalHash(SHAPE)
+    assert plain(pair[0]) == plain(pair[1]) and sensitive(pair[0]) != sensitive(pair[1])
+
+
 def key_of(edges: str) -> str:
     return FunctionalHash(SHAPE)(cell(edges))
 
@@ -63,7 +71,7 @@ def test_keys_do_not_depend_on_what_was_hashed_before_nor_on_what_is_forgotten()
 
 
 def test_keys_agree_with_exact_forms_on_a_sample_of_cells():
-    some = SMALL.sample(300, np.random.default_rng(2))
+    some = SMALL.sample(150, np.random.default_rng(2))
     key = FunctionalHash(SHAPE)
     keys = np.unique([key(a) for a in some], return_inverse=True)[1]
     forms = np.unique([canonical_form(c) for c in some.codes.tolist()], return_inverse=True)[1]
@@ -157,11 +165,11 @@ def test_evolution_with_the_cache_is_told_what_the_first_equivalent_cell_got():
     cached = CachedEvaluator(TableEvaluator(table, ["accuracy_percent"]), key_of_code)
     problem = Problem(table.space, [Objective("accuracy_percent", "maximize")], [cached])
     strategy = get("strategies", "regularized_evolution")(problem, seed=0, population=20, sample=5)
-    result = run(problem, strategy, Budget(trials=150))
-    assert cached.queries == len(result.trials) == 150
+    result = run(problem, strategy, Budget(trials=100))
+    assert cached.queries == len(result.trials) == 100
     told: dict[str, float] = {}
     for trial in sorted(result.trials, key=lambda t: t.number):
         architecture = trial.candidate.architecture
         own = float(table.read("accuracy_percent", table.rows(architecture.code[None]))[0])
         assert trial.metrics["accuracy_percent"] == told.setdefault(key_of_code(architecture), own)
-    assert len(told) == cached.queries - cached.hits < 150
+    assert len(told) == cached.queries - cached.hits < 100

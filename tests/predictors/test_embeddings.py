@@ -7,6 +7,8 @@ import pytest
 from scipy.stats import spearmanr
 
 from archwright import registry
+from archwright.benchmarks.table import load
+from archwright.data import data_root
 from archwright.errors import ConfigurationError
 from archwright.predictors.embeddings.graph_edit import GraphEdit, distance_of, edit_distance
 from archwright.predictors.embeddings.onnx_graph import OnnxGraph, OnnxNode, canonical, onnx_graph
@@ -190,3 +192,21 @@ def test_a_predictor_of_one_space_ranks_another():
     assert zero_shot > 0.4 and spearmanr(transfer.predict(target[20:]), value(target)[20:])[0] > 0.4
     with pytest.raises(ConfigurationError, match="at least two"):
         Transfer(OnnxText(SHAPE), target[:1])
+
+
+@pytest.mark.slow
+@pytest.mark.data
+@pytest.mark.skipif(data_root() is None, reason="needs the tables of ARCHWRIGHT_DATA")
+def test_nasbench201_scores_macro_networks_without_and_with_fifty_labels():
+    rng = np.random.default_rng(0)
+    parts = []
+    for name in ("nasbench201-cifar10", "nasbench-macro"):
+        table = load(name)
+        rows = rng.choice(len(table.codes), 100, replace=False)
+        parts.append((table.space.architectures(table.codes[rows]), table.read("accuracy_percent", rows, true=True)))
+    (a, y), (b, w) = parts
+    model = Transfer(OnnxText((3, 32, 32)), b)
+    model.learn_source(a, y)
+    assert spearmanr(model.predict(b), w)[0] > 0.3
+    model.fit(b[:50], w[:50])
+    assert spearmanr(model.predict(b[50:]), w[50:])[0] >= 0.5
