@@ -62,8 +62,8 @@ class Controller(nn.Module):
         """What the controller thinks of codes (n, D); -1 is skipped.
 
         Returns:
-            (n,) log-probability, (n,) entropy summed over decisions, and the mean loss of recalling the previous
-            decision from the state after it, which the memory buffer trains.
+            (n,) log-probability, (n,) entropy summed over decisions, and the mean loss of recalling all
+            decisions from the last state, which the memory buffer trains.
         """
         given = torch.from_numpy(codes.astype(np.int64))
         x, state = self.begin(len(codes))
@@ -74,11 +74,10 @@ class Controller(nn.Module):
             chosen = given[:, j].clamp(min=0)
             total = total + torch.where(active, log_p.gather(1, chosen[:, None])[:, 0], torch.zeros(()))
             entropy = entropy - (log_p.exp() * log_p).sum(dim=1) * active
-            if j:
-                before = given[:, j - 1].clamp(min=0)
-                recall = recall + nn.functional.cross_entropy(self.recall[j - 1](state[0]), before)
             x = self.read[j](given[:, j] + 1)
-        return total, entropy, recall / max(len(self.sizes) - 1, 1)
+        for j in range(len(self.sizes)):
+            recall = recall + nn.functional.cross_entropy(self.recall[j](state[0]), given[:, j].clamp(min=0))
+        return total, entropy, recall / max(len(self.sizes), 1)
 
     def states(self, codes: np.ndarray) -> np.ndarray:
         """(n, units) the controller's last hidden state for codes: how it represents an architecture."""

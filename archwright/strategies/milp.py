@@ -39,6 +39,8 @@ from archwright.strategies.free_columns import FreeColumns
 class IntegerSelection:
     """Scores every option by itself, then solves for the best assignment.
 
+    The parent is the largest member; with limits the cheapest, so that replacements keep to them and are measured.
+
     Args:
         problem: with one goal; limits on metrics of cheap evaluators become constraints.
         seed: of the random choice once all assignments are used up.
@@ -61,15 +63,33 @@ class IntegerSelection:
             raise ConfigurationError(f"milp needs cheap evaluators of {unknown}, so that costs can be added up")
         self._limits = [o for o in problem.limits if o.metric in cheap]
         self._memory, self._proposals, self._differ = Memory(problem), Proposals(problem), differ
-        self._parent = self._space.largest().code
         self._options = [(d, k) for d, size in enumerate(self._space.sizes.tolist()) for k in range(size)]
-        codes = np.repeat(self._parent[None], len(self._options), axis=0)
-        codes[np.arange(len(codes)), [d for d, _ in self._options]] = [k for _, k in self._options]
-        self._single = codes  # row i takes option i in place of the parent's
-        self._queue = list(dict.fromkeys([self._parent.tobytes(), *(c.tobytes() for c in codes if self._legal(c))]))
+        self._parent = self._cheapest(self._space.largest().code) if self._limits else self._space.largest().code
+        self._single = self._replacements(self._parent)
+        legal = [code.tobytes() for code in self._single if self._legal(code)]
+        self._queue = list(dict.fromkeys([self._parent.tobytes(), *legal]))
         self._missing = set(self._queue)
         self._losses: dict[bytes, float] = {}
         self._chosen: list[np.ndarray] = []
+
+    def _replacements(self, parent: np.ndarray) -> np.ndarray:
+        """(options, D) codes; row i takes option i in place of the parent's."""
+        codes = np.repeat(parent[None], len(self._options), axis=0)
+        codes[np.arange(len(codes)), [d for d, _ in self._options]] = [k for _, k in self._options]
+        return codes
+
+    def _cheapest(self, parent: np.ndarray) -> np.ndarray:
+        """The cheapest option of every decision: an option that breaks a limit beside these breaks it beside all."""
+        values = self._free.values(Architectures(self._space, self._replacements(parent)))
+        cost = np.zeros(len(self._options))
+        for limit in self._limits:
+            bound, sign = (limit.at_most, 1.0) if limit.at_most is not None else (limit.at_least, -1.0)
+            cost += sign * values[limit.metric] / (abs(bound or 0.0) or 1.0)
+        code = parent.copy()
+        for d in range(len(code)):
+            rows = [i for i, (j, _) in enumerate(self._options) if j == d]
+            code[d] = int(np.argmin(cost[rows]))
+        return self._space.nearest(code[None]).codes[0]
 
     def _legal(self, code: np.ndarray) -> bool:
         return bool(self._space.is_member(code[None])[0])

@@ -2,9 +2,10 @@
 
 HHNAS-AM (hierarchical hybrid NAS with adaptive mutation, 2025): a template restricts the space, and a Q table learns
 which mutation pays. Only the abstract was at hand, so states, actions and reward are our reading: the state is whether
-the last mutation of this parent's line gained, the action is which decision to change, the reward is the gain in
-fitness in units of its spread, and Q <- Q + a (r + g max Q' - Q). Actions are drawn by softmax. `entropy` of the policy
-falls as some decisions turn out to matter.
+the last mutation of this parent's line gained, the action is which decision to change, the reward is 1 if the child is
+better than its parent, and Q <- Q + a (r + g max Q' - Q). Actions are drawn by softmax. `entropy` of the policy falls as
+some decisions turn out to pay. A reward by the size of the gain was worse: late gains are small, and losses teach the
+policy to avoid the decisions that matter.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class QMutation:
         population: int = 10,
         rate: float = 0.2,
         discount: float = 0.3,
-        temperature: float = 0.3,
+        temperature: float = 0.15,
     ) -> None:
         check_option("population", population, 1)
         check_option("rate", rate, 0.0, 1.0)
@@ -121,17 +122,16 @@ class QMutation:
         rows = self._memory.add(trials)
         values = fitness(self._memory)
         known = values[np.isfinite(values)]
-        spread = float(np.std(known)) if len(known) > 1 else 0.0
         for row, trial in zip(rows.tolist(), trials, strict=True):
             key = Architecture(self._space, trial.candidate.architecture.code).key
             self._row[key] = row
             made = self._made.pop(key, None)
-            if made is None or spread <= 0:
+            if made is None or not len(known):
                 continue
             parent, state, action = made
             before = values[self._row[parent]] if parent in self._row else np.inf
-            gain = 0.0 if not np.isfinite(before) else (before - min(values[row], known.max())) / spread
+            gain = 0.0 if not np.isfinite(before) else before - min(values[row], float(known.max()))
             after = int(gain > 0)
             self._state[key] = after
-            target = float(np.clip(gain, -3, 3)) + self._discount * float(self.values[after].max())
+            target = float(gain > 0) + self._discount * float(self.values[after].max())
             self.values[state, action] += self._rate * (target - self.values[state, action])
