@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -177,8 +178,14 @@ def latency_build(
     build_table(space, data, backend=known.backend, threads=threads, batch=batch, seconds=seconds, out=out, seed=seed)
 
 
+def _warned(message: Warning | str, *_: Any, **__: Any) -> None:
+    """A warning is one line on stderr."""
+    typer.echo(f"warning: {' '.join(str(message).split())}", err=True)
+
+
 def main() -> None:
     """Entry point: an error of archwright is one line on stderr and exit code 2."""
+    warnings.showwarning = _warned
     try:
         app(standalone_mode=False)
     except ArchwrightError as error:

@@ -21,7 +21,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
 
 Written by `python benchmarks/table.py` from `benchmarks/results/*.json`; each of those holds all figures of its
-run, the machine and its load. Ratios compare things measured in one run on one machine. Nothing here was measured on a GPU.
+run, the machine and its load. Ratios compare things measured in one run on one machine. Nothing was measured on a GPU.
 """
 
 

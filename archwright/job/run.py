@@ -143,6 +143,15 @@ def _run(config: RunConfig, folder: Path, progress: Progress, task: Any, space: 
         raise ConfigurationError(
             f"cannot make the run folder {folder}: {error.strerror}; choose another --out"
         ) from error
-    with lock_folder(folder / "checkpoint"):
-        replace_file(folder / "run.toml", to_toml(config))
-        return Stages(setup, folder, progress).run()
+    from safetensors import SafetensorError
+
+    try:
+        with lock_folder(folder / "checkpoint"):
+            replace_file(folder / "run.toml", to_toml(config))
+            return Stages(setup, folder, progress).run()
+    except (OSError, SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        raise RunLogError(
+            f"a file of the run cannot be read or written: {reason}; once there is room, continue with: "
+            f"archwright resume {folder}"
+        ) from error

@@ -13,8 +13,6 @@ from rich.table import Table
 
 from archwright.errors import RunLogError, SpaceError
 
-WIDE = 180  # columns where no terminal sets them
-
 
 def allow_imports(allow: Sequence[str]) -> None:
     """Let modules beside the caller be found, once the caller has allowed some by name."""
@@ -35,8 +33,6 @@ def show_run(folder: Path, *, front: bool = True, allow: Sequence[str] = (), con
         RunLogError: if there is nothing to show.
     """
     console = console or Console(highlight=False)
-    if not console.is_terminal and console.width < WIDE:
-        console.width = WIDE  # nobody reads a cut table out of a file
     allow_imports(allow)
     folder = Path(folder)
     best = folder / "best"
@@ -81,7 +77,8 @@ def _layers(path: Path, shapes: list | None, console: Console, allow: Sequence[s
     if shapes is None:
         console.print(str(architecture))
         return
-    console.print(as_text(describe(architecture, *(tuple(s) for s in shapes)), console.width), markup=False)
+    width = console.width if console.is_terminal else None  # nobody reads a cut table out of a file
+    console.print(as_text(describe(architecture, *(tuple(s) for s in shapes)), width), markup=False, soft_wrap=True)
 
 
 def _front(path: Path, metrics: list[str], console: Console) -> None:
