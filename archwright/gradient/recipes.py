@@ -47,13 +47,16 @@ ALPHA_FAST = Training("adam", 6e-4, None, betas=(0.5, 0.999), weight_decay=1e-3,
 
 
 def recipe(name: str, **changes: Any) -> Method:
-    """A method by its published name, with other settings where given.
+    """A method by its published name, with other settings where given; the warm-up keeps its share of the epochs.
 
     Raises:
         ConfigurationError: if the name or a setting is unknown.
     """
     make: Callable[[], Method] = registry.get("recipes", name)
-    return make().with_(**changes)
+    method = make()
+    if "epochs" in changes and "warmup" not in changes:
+        changes["warmup"] = method.warmup * int(changes["epochs"]) // method.epochs
+    return method.with_(**changes)
 
 
 @register(

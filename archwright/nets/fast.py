@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.grad import conv2d_input
 
 from archwright.nets import kernels
 
@@ -113,7 +114,7 @@ def _depthwise_input(
         return F.conv2d(grad, weight.flip(2, 3), None, 1, around, dilation, weight.shape[0])
     if dilation > 1 and kernels.fits(grad):
         return kernels.input_gradient(grad, weight, (shape[2], shape[3]), stride, padding, dilation)
-    return torch.nn.grad.conv2d_input(shape, weight, grad, stride, padding, dilation, weight.shape[0])
+    return conv2d_input(shape, weight, grad, stride, padding, dilation, weight.shape[0])
 
 
 def _depthwise_weight(x: Tensor, grad: Tensor, weight: Tensor, stride: int, padding: int, dilation: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Laws of mixtures: one-hot weights give a subnet, rewritings change nothing, superposed weights are sums of outputs."""
+"""Laws of mixtures: one-hot weights give a subnet, rewritings change nothing, superposed weights sum outputs."""
 
 import copy
 

@@ -95,7 +95,9 @@ def test_architecture_parameters_are_saved_and_belong_to_the_final_network(cells
     search = GradientSearch(cells, task, recipe("darts", **QUICK, keep="last"), folder=tmp_path)
     result = search.run(random=0)
     saved = TrainState.load(tmp_path / "search.safetensors").part("core")
-    assert {k for k in saved if k.startswith("alphas.")} == {f"alphas.{key(d.path)}" for d in search.core.inner.decisions}
+    assert {k for k in saved if k.startswith("alphas.")} == {
+        f"alphas.{key(d.path)}" for d in search.core.inner.decisions
+    }
     x = torch.randn(4, *task.input_shape)
     net = result.network().eval()
     search.core.eval()
@@ -122,7 +124,6 @@ def test_the_best_is_kept_not_the_last(cells, task, monkeypatch):
 def test_no_file_names_a_device():
     for path in Path(package.__file__).parent.rglob("*.py"):
         assert not re.search(r"\.cuda\(|[\"']cuda", path.read_text()), path
-
 
 
 def test_a_penalty_without_gradient_is_refused(cells, task):

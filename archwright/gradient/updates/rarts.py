@@ -85,7 +85,6 @@ class RARTS(Update):
         if known is None:
             known = self.second_copy(stepper.core)
             stepper.add_copy("rarts", known)
-        assert isinstance(known, Core)
         return known
 
     @staticmethod
