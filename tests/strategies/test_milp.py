@@ -86,8 +86,8 @@ def test_further_assignments_come_in_order_keep_the_budgets_and_differ():
 
 @pytest.mark.xfail(
     strict=True,
-    reason="a replacement whose cost breaks a budget is cut off before its loss is measured, so that its score is "
-    "unknown: the first assignment is the optimum in 4 of 50 instances",
+    reason="an option that breaks a budget beside the parent is cut off before its loss is measured, so that its score "
+    "is unknown; with two budgets no choice of a parent avoids that for every instance",
 )
 def test_budgets_that_single_replacements_break_do_not_cost_the_optimum():
     best = 0
