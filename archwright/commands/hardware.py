@@ -43,4 +43,7 @@ def measure(threads: Annotated[int | None, typer.Option(help="all cores by defau
 
 def add_to(app: typer.Typer) -> None:
     """Put the commands into the main program."""
+    from archwright.commands.cost import cost
+
     app.add_typer(platform_app, name="platform")
+    app.command()(cost)

@@ -240,3 +240,20 @@ def cost_on(platform: str | Path | Platform, space: Space, *input_shapes: Shape,
     found = load(platform)
     cost: PlatformCost = get("costs", found.kind)(space, *input_shapes, platform=found, batch=batch)
     return cost
+
+
+def costs_of_kernels(kernels: Kernels, platform: str | Path | Platform, *, batch: int = 1) -> Columns:
+    """Cost of each kernel of any network on a platform, (n,): for modules and ONNX files that no space describes.
+
+    Raises:
+        ConfigurationError: if the platform is not known or lacks a section.
+    """
+    from archwright.registry import get
+
+    found = load(platform)
+    model = get("costs", found.kind)
+    cost: PlatformCost = model.__new__(model)
+    cost.__dict__["platform"], cost.__dict__["batch"] = found, batch
+    cost.check(found)
+    n = len(kernels)
+    return {m: np.broadcast_to(v, (n,)) for m, v in cost.kernel_costs(kernels, found).items()}

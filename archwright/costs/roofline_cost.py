@@ -42,6 +42,7 @@ class Roofline(PlatformCost):
     """Latency and energy on a device with a peak rate and a memory bandwidth."""
 
     kind = "roofline"
+    dtype: str = "bf16"
 
     def __init__(
         self,

@@ -18,7 +18,8 @@ import numpy as np
 from archwright.costs.arrays import Array, ceil_div, maximum, minimum, where
 from archwright.costs.decoder import Decoder
 
-_HALVINGS = ((1, 1), (2, 1), (1, 2), (2, 2), (4, 2), (4, 4), (8, 4))
+_HALVINGS = ((1, 1), (2, 1), (2, 2), (4, 4), (8, 4))
+_SPLITS = (1, 4, 16)  # of the depth over units, where there are few tiles
 
 
 def slowdown(rows: Array, cols: Array, depth: Array, tiles: Any, count: Array = 1.0) -> Array:
@@ -31,15 +32,16 @@ def slowdown(rows: Array, cols: Array, depth: Array, tiles: Any, count: Array = 
         tiles: `platforms.schema.Tiles`.
         count: independent products of this shape that run together.
     """
-    steps = ceil_div(depth, tiles.depth) * tiles.depth
     full = tiles.rows * tiles.cols / (tiles.rows + tiles.cols)
     best: Array = None
     for by_rows, by_cols in _HALVINGS:
         tall, wide = tiles.rows / by_rows, tiles.cols / by_cols
         rate = (tall * wide / (tall + wide)) / full
         pieces = count * ceil_div(rows, tall) * ceil_div(cols, wide)
-        time = ceil_div(pieces, tiles.units) * tall * wide * steps / rate
-        best = time if best is None else minimum(best, time)
+        for split in _SPLITS:
+            steps = ceil_div(depth, split * tiles.depth) * tiles.depth
+            time = ceil_div(split * pieces, tiles.units) * tall * wide * steps / rate
+            best = time if best is None else minimum(best, time)
     ideal = count * rows * cols * depth / tiles.units
     return where(ideal > 0, maximum(best / maximum(ideal, 1e-300), 1.0), 1.0)
 
