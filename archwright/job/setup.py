@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,3 +140,13 @@ def _check_strategy(config: RunConfig) -> None:
         raise ConfigurationError(
             f"unknown strategy {config.strategy!r}; {nearest(config.strategy, ('auto', *registry.names('strategies')))}"
         )
+    if config.strategy_options and config.strategy == "auto":
+        raise ConfigurationError("strategy_options belong to a strategy given by name, and the strategy is 'auto'")
+    if config.strategy_options:
+        taken = inspect.signature(registry.get("strategies", config.strategy)).parameters.values()
+        known = [p.name for p in taken if p.kind is p.KEYWORD_ONLY and p.name != "seed"]
+        for option in config.strategy_options:
+            if option not in known:
+                raise ConfigurationError(
+                    f"the strategy {config.strategy!r} takes no option {option!r}; {nearest(option, known)}"
+                )

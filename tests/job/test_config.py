@@ -24,6 +24,12 @@ BAD = {
 NEEDS_DATA = {
     "unknown metric": ('minimize = "size_mb"', "no evaluator of this run measures 'size_mb'"),
     "unknown strategy": ('strategy = "nsga22"', "did you mean 'nsga2'"),
+    "unknown option of the strategy": (
+        'strategy = "nsga2"\n[strategy_options]\npopulaton = 10',
+        "did you mean 'population'",
+    ),
+    "option of no strategy": ("[strategy_options]\npopulation = 10", "given by name"),
+    "unknown option of the data": ("[data_options]\nfolds = 3", "takes no option 'folds'"),
     "limit that nothing meets": ('subject_to = ["params_m<=0.000001"]', "the smallest has"),
     "no such data": ('data = "no/such/folder"', "no/such/folder"),
     "unit of another quantity": ('subject_to = ["latency_mj<=1"]', "cannot be converted"),
