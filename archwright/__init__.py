@@ -36,7 +36,20 @@ __all__ = ["__version__", "search", *_NAMES]
 def __getattr__(name: str) -> Any:
     if name in _NAMES:
         return getattr(importlib.import_module(_NAMES[name]), name)
-    if name in ("search", "space", "nets", "tasks", "spaces", "operators", "strategies", "registry", "costs", "evaluators", "export", "units"):
+    if name in (
+        "search",
+        "space",
+        "nets",
+        "tasks",
+        "spaces",
+        "operators",
+        "strategies",
+        "registry",
+        "costs",
+        "evaluators",
+        "export",
+        "units",
+    ):
         return importlib.import_module(f"archwright.{name}")
     raise AttributeError(f"module 'archwright' has no attribute {name!r}")
 

@@ -63,9 +63,7 @@ class Entry:
 _objects: dict[tuple[str, str], Any] = {}
 
 
-def register(
-    kind: str, name: str, *, labels: Mapping[str, Any] | None = None
-) -> Callable[[T], T]:
+def register(kind: str, name: str, *, labels: Mapping[str, Any] | None = None) -> Callable[[T], T]:
     """Class or function decorator that makes its object known as `name` of `kind`.
 
     `kind`, `name` and `labels` must be literals: they are read without running the file.
@@ -119,7 +117,9 @@ def _declared(node: ast.ClassDef | ast.FunctionDef, module: str) -> list[Entry]:
     for mark in node.decorator_list:
         if isinstance(mark, ast.Call) and isinstance(mark.func, ast.Name) and mark.func.id == "register":
             kind, name = (ast.literal_eval(argument) for argument in mark.args)
-            labels: Mapping[str, Any] = next((ast.literal_eval(k.value) for k in mark.keywords if k.arg == "labels"), {})
+            labels: Mapping[str, Any] = next(
+                (ast.literal_eval(k.value) for k in mark.keywords if k.arg == "labels"), {}
+            )
             entries.append(Entry(kind, name, module, summary, labels))
     return entries
 

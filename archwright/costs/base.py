@@ -1,4 +1,4 @@
-"""Additive costs: write one vectorised method over operator rows, get evaluation, explanation, expectation and bounds."""
+"""Additive costs: write one vectorised method over operator rows; evaluation, explanation and expectation follow."""
 
 from __future__ import annotations
 

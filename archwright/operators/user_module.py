@@ -145,7 +145,9 @@ def name_of(thing: Callable[..., Any]) -> str:
         try:
             found = importlib.import_module(module)
         except ImportError:
-            raise SpaceError(f"Call needs a class or function of a module that can be imported, got {thing!r}") from None
+            raise SpaceError(
+                f"Call needs a class or function of a module that can be imported, got {thing!r}"
+            ) from None
         for part in name.split("."):
             found = getattr(found, part, None)
     if found is not thing:

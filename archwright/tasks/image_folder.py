@@ -156,5 +156,5 @@ def _read(file: Path, height: int, width: int, grey: bool, skipped: list[str] | 
 
 def _unreadable(file: Path, error: Exception) -> ConfigurationError:
     return ConfigurationError(
-        f"the image {file} cannot be read: {error}; repair or remove it, or load with the data option skip_unreadable=true"
+        f"the image {file} cannot be read: {error}; repair it, or load with the option skip_unreadable=true"
     )
