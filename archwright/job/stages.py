@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from archwright.errors import ArchwrightError
+from archwright.errors import ArchwrightError, EvaluationError
 from archwright.evaluators.inherited import InheritedEvaluator
 from archwright.evaluators.measured import MeasuredLatency
 from archwright.evaluators.train import TrainEvaluator
@@ -100,24 +100,31 @@ class Stages:
         if path.exists():
             return
         with self.progress.stage("a first network, trained from scratch"):
-            architecture = self._medium()
-            net = build(architecture, self.task.input_shape, seed=self.config.seed).to(self.config.device)
-            recipe = replace(self.recipe, epochs=min(self.config.epochs, 8))
-            length = length_for(
-                self.kept / "first_length.json", self.task, recipe, recipe.epochs, self._first_seconds(),
-                lambda part: train(twin(net), replace(self.task, train=part), replace(recipe, epochs=1)),
-            )  # fmt: skip
-            part = length.split(self.task)
-            task = self.task if part is None else replace(self.task, train=part)
-            train(net, task, replace(recipe, epochs=length.epochs), seed=self.config.seed)
-            metrics = evaluate(net, self.task, "valid") | self._counts(architecture)
-            if self.setup.latency:
-                metrics["latency_ms"] = self.meter(0.1).measure([net], self.task.input_shape)[0].median_ms
-            columns = {m: np.array([v]) for m, v in metrics.items()}
-            fits = float(self._limits().violation_of(columns, 1)[0]) == 0.0
-            replace_file(path, json.dumps({"code": architecture.code.tolist(), "metrics": metrics, "feasible": fits}))
-            self.progress.say(f"  first network: {self._line(metrics)}" + ("" if fits else " (over a limit)"))
+            try:
+                self._first_network(path)
+            except EvaluationError as error:  # as with any other trial
+                replace_file(path, json.dumps({"error": str(error)}))
+                self.progress.say(f"  it failed: {error}")
         self.clock.keep()
+
+    def _first_network(self, path: Path) -> None:
+        architecture = self._medium()
+        net = build(architecture, self.task.input_shape, seed=self.config.seed).to(self.config.device)
+        recipe = replace(self.recipe, epochs=min(self.config.epochs, 8))
+        length = length_for(
+            self.kept / "first_length.json", self.task, recipe, recipe.epochs, self._first_seconds(),
+            lambda part: train(twin(net), replace(self.task, train=part), replace(recipe, epochs=1)),
+        )  # fmt: skip
+        part = length.split(self.task)
+        task = self.task if part is None else replace(self.task, train=part)
+        train(net, task, replace(recipe, epochs=length.epochs), seed=self.config.seed)
+        metrics = evaluate(net, self.task, "valid") | self._counts(architecture)
+        if self.setup.latency:
+            metrics["latency_ms"] = self.meter(0.1).measure([net], self.task.input_shape)[0].median_ms
+        columns = {m: np.array([v]) for m, v in metrics.items()}
+        fits = float(self._limits().violation_of(columns, 1)[0]) == 0.0
+        replace_file(path, json.dumps({"code": architecture.code.tolist(), "metrics": metrics, "feasible": fits}))
+        self.progress.say(f"  first network: {self._line(metrics)}" + ("" if fits else " (over a limit)"))
 
     def _first_seconds(self) -> float | None:
         """A person waits for this network: its share of the time, but not beyond some seconds after the start."""
@@ -183,12 +190,22 @@ class Stages:
         if self.uses_supernet:
             torch.manual_seed(self.config.seed)
             supernet = Supernet(self.space, self.task.input_shape).to(self.config.device)
-            if self.train_supernet(supernet):
+            if self._trained_supernet(supernet):
                 samples = min(len(self.task.valid), 2000)
                 return InheritedEvaluator(supernet, self.task, samples=samples, seed=self.config.seed)
             self.clock.ends = self._ends()
         task, recipe = self._for_trials()
         return TrainEvaluator(task, recipe, device=self.config.device, folder=self.kept / "trials")
+
+    def _trained_supernet(self, supernet: Supernet) -> bool:
+        try:
+            return self.train_supernet(supernet)
+        except EvaluationError as error:
+            if self.config.evaluation != "auto":
+                raise
+            self.progress.say(f"  the supernet failed, each trial is trained by itself instead: {error}")
+            replace_file(self.kept / "alone", f"{error}\n")
+            return False
 
     def _for_trials(self) -> tuple[Task, Recipe]:
         """Data and recipe of trials that are trained alone: short enough that several fit into the search."""
@@ -328,7 +345,15 @@ class Stages:
         """Fine-tune and re-measure the most promising networks."""
         with self.progress.stage("finalists: trained on, re-measured"):
             chosen = choose(problem, result, self.config.finalists)
-            return [finish(self, problem, trial, quality, i, len(chosen)) for i, trial in enumerate(chosen)]
+            done: list[Finalist] = []
+            for i, trial in enumerate(chosen):
+                try:
+                    done.append(finish(self, problem, trial, quality, i, len(chosen)))
+                except EvaluationError as error:
+                    self.progress.say(f"  trial {trial.number} failed: {error}")
+                    if i == len(chosen) - 1 and not done:
+                        raise
+            return done
 
     def hand_over(
         self, problem: Problem, result: SearchResult, baseline: SearchResult | None, finalists: Sequence[Finalist]

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
+from archwright.errors import EvaluationError
 from archwright.nets.recipe import Recipe
 from archwright.nets.train import TrainResult
 from archwright.search.log import replace_file
@@ -53,7 +54,10 @@ def length_for(
     length = Length(most, len(task.train))
     if seconds is not None:
         pilot: TensorSplit = task.train.take(PILOT_BATCHES * recipe.batch, np.random.default_rng(0))
-        trial(pilot)  # the first batches pay for set-up
+        try:
+            trial(pilot)  # the first batches pay for set-up
+        except EvaluationError:
+            return Length(1, length.rows)  # nothing to time; whoever trains it will say what is wrong
         began = time.perf_counter()
         trial(pilot)
         per_row = (time.perf_counter() - began) / len(pilot)

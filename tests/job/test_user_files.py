@@ -14,7 +14,7 @@ from archwright.job.run import read_config, resume_job, run_job
 from archwright.job.setup import prepare
 from archwright.job.spaces import check_fit, load_space
 from archwright.job.starters import STARTERS, write_starter
-from archwright.operators import Classifier, Conv, Sequential
+from archwright.operators import Classifier, Conv, Sequential, call
 from archwright.space import Space, oneof
 
 BLOCKS = """
@@ -29,6 +29,14 @@ class Gate(nn.Module):
     def forward(self, x):
         y = torch.sigmoid(self.conv(x)) * self.conv(x)
         return y[:, 0, 0] if self.flat else y            # no image: nothing that follows accepts it
+
+class Boom(nn.Conv2d):
+    def __init__(self, in_channels, scale=1.0):
+        super().__init__(in_channels, in_channels, 1)
+        self.scale = scale
+
+    def forward(self, x):
+        return super().forward(x) * self.scale * self.scale
 """
 SPACE = """
 from {blocks} import Gate
@@ -86,6 +94,16 @@ def test_networks_that_cannot_be_built_are_failed_trials_and_the_run_goes_on(fil
     assert "--allow MODULE" in plain and "accuracy_percent" in plain
     allowed = subprocess.run([*show, "--allow", blocks], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert f"target={blocks}:Gate" in allowed.stdout and "MACs" in allowed.stdout
+
+
+def test_a_loss_that_is_not_a_number_fails_its_trial_only(files, tmp_path):
+    _, blocks = files("False")
+    body = Sequential((Conv(4, stride=2), call(f"{blocks}:Boom", scale=oneof(1.0, 1e30)), Classifier(10)))
+    sys.path.append(str(tmp_path))
+    config = job("auto", tmp_path / "run", budget="2 trials", supernet_epochs=1, strategy="random")
+    result = run_job(config, space=Space(body), quiet=True)
+    assert sorted(t.state for t in result.result.trials) == ["complete", "failed"]
+    assert "loss is" in next(t.error for t in result.result.trials if t.state == "failed")
 
 
 def test_a_supernet_of_networks_that_cannot_be_built_is_refused(files, tmp_path):
