@@ -28,7 +28,7 @@ OTHERS = (
     "boshnas", "fbnetv3", "diverse_beam", "nsga2(population=20)",
 )  # fmt: skip
 DEVICES = ("gold_6240", "pixel3", "2080ti_1", "eyeriss", "pi5_onnx")
-SEVERAL = ("bayesian", "linas", "nsga2(population=20)", "random", "optuna:tpe", "optuna:nsgaii")
+SEVERAL = ("auto", "bayesian", "nsga2(population=20)", "random", "optuna:tpe", "optuna:nsgaii")
 
 
 def slim(entry):

@@ -70,8 +70,12 @@ def choose(problem: Problem, trials: int | None) -> tuple[str, str]:
         return evolution, f"the evaluators are cost models, whose answers cost less than a model of them ({members})"
     if trials is not None and trials > MODELLED:
         return evolution, f"{trials:,} trials are more than a Gaussian process learns from ({members})"
-    goals = "hypervolume" if several else "loss"
+    if several:
+        return (
+            "linas",
+            f"a trial is costly and a front is wanted, which evolution on predictors spreads along ({members})",
+        )
     return (
         "bayesian",
-        f"a trial is costly, so each is placed where a model expects the largest gain of {goals} ({members})",
+        f"a trial is costly, so each is placed where a model expects the largest gain ({members})",
     )

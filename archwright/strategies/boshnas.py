@@ -28,7 +28,7 @@ from archwright.strategies.predicted import InOrder, best_codes
 
 PASSES = 10  # of Monte-Carlo dropout
 STEPS = 60  # on the input
-TRAINED = 100  # steps of each network
+TRAINED = 80  # steps of each network
 
 
 class Networks:
@@ -126,7 +126,7 @@ class Boshnas:
         if start > 0 or len(rows) < 2 or dice < self._chance:
             picked = self._proposals.random(min(n, start) if start > 0 else n, rng)
         else:
-            if self._nets is None or len(rows) >= 1.1 * self._fitted:
+            if self._nets is None or len(rows) >= 1.25 * self._fitted:
                 self._nets, self._fitted = self._networks(rows, values), len(rows)
             nets = self._nets
             weight = 5.0 if dice < self._chance + self._unsure else self._weight

@@ -3,9 +3,9 @@
 HHNAS-AM (hierarchical hybrid NAS with adaptive mutation, 2025): a template restricts the space, and a Q table learns
 which mutation pays. Only the abstract was at hand, so states, actions and reward are our reading: the state is whether
 the last mutation of this parent's line gained, the action is which decision to change, the reward is 1 if the child is
-better than its parent, and Q <- Q + a (r + g max Q' - Q). Actions are drawn by softmax. `entropy` of the policy falls as
-some decisions turn out to pay. A reward by the size of the gain was worse: late gains are small, and losses teach the
-policy to avoid the decisions that matter.
+better than its parent, and Q <- Q + a (r + g max Q' - Q). Actions are drawn by softmax. `entropy` of the policy falls
+as some decisions turn out to pay. A reward by the size of the gain was worse: late gains are small, and losses teach
+the policy to avoid the decisions that matter.
 """
 
 from __future__ import annotations

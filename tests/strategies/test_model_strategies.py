@@ -138,7 +138,8 @@ def test_candidates_that_are_out_are_not_proposed_again():
         ((Toy(),), ("error_percent", "params_m"), 100_000, "nsga2"),
         ((Size(),), ("size_count",), None, "random"),
         ((Size(),), ("size_count",), 100, "regularized_evolution"),
-        ((Size(), Toy()), ("error_percent", "size_count"), 50, "bayesian"),
+        ((Size(), Toy()), ("error_percent", "size_count"), 50, "linas"),
+        ((Toy(),), ("error_percent",), 50, "bayesian"),
     ],
 )
 def test_auto_says_what_it_picks_and_why(evaluators, goals, trials, chosen):
