@@ -55,8 +55,10 @@ for model, phase, batch, tokens, bits, tp in json.load(sys.stdin):
     more = {} if phase == "prefill" else {"output_tokens": 0, "Bb": 1}
     call = prefill_moddeling if phase == "prefill" else decode_moddeling
     start = time.perf_counter()
-    r = call(model=model, batch_size=batch, input_tokens=tokens, system_name=system, bits=bits, tensor_parallel=tp,
-    **more) out.append([time.perf_counter() - start, float(r["Latency"])])
+    r = call(
+        model=model, batch_size=batch, input_tokens=tokens, system_name=system, bits=bits, tensor_parallel=tp, **more
+    )
+    out.append([time.perf_counter() - start, float(r["Latency"])])
 print("RESULT" + json.dumps(out))
 """
 

@@ -42,14 +42,14 @@ def test_rounding_to_e4m3_equals_torch():
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_quantized_values_lie_on_the_scaled_grid_and_are_fixed_points(name):
-    f = number_format(name)
-    q = quantize(GAUSS, f)
+    f, values = number_format(name), GAUSS[:24]
+    q = quantize(values, f)
     blocks = q.reshape(1, -1) if not f.block else q.reshape(-1, f.block)
-    original = GAUSS.reshape(blocks.shape)
+    original = values.reshape(blocks.shape)
     scaled = blocks / block_scales(original, f)
     distance = np.abs(scaled[..., None] - f.grid).min(axis=-1)
     assert distance.max() < 1e-9
-    assert np.abs(q - GAUSS).max() <= np.abs(GAUSS).max()
+    assert np.abs(q - values).max() <= np.abs(values).max()
 
 
 def test_a_ragged_last_block_is_quantized_on_its_own():
