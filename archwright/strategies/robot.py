@@ -149,9 +149,10 @@ def _members(problem: Problem, rng: np.random.Generator) -> Architectures:
 
 
 def _unit(scores: np.ndarray) -> np.ndarray:
-    """Columns scaled to [0, 1]; unknown values are 0."""
-    low, high = np.nanmin(scores, axis=0), np.nanmax(scores, axis=0)
-    return np.nan_to_num((scores - low) / np.where(high > low, high - low, 1.0))
+    """Columns scaled to [0, 1]; unknown and infinite values are 0."""
+    known = np.where(np.isfinite(scores), scores, np.nan)
+    low, high = np.nanmin(known, axis=0), np.nanmax(known, axis=0)
+    return np.nan_to_num((known - low) / np.where(high > low, high - low, 1.0))
 
 
 def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
