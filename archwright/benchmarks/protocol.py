@@ -283,3 +283,58 @@ def bench(
         (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
         (folder / "report.html").write_text(html_of(results), encoding="utf-8")
     return results
+
+
+def bench_command(
+    benchmark: str,
+    strategy: str,
+    *,
+    seeds: int = 20,
+    queries: int = 100,
+    out: Path | str = "bench",
+    maximize: Sequence[str] = (),
+    minimize: Sequence[str] = (),
+    scores: bool = False,
+    progress: Callable[[str], None] = print,
+) -> Path:
+    """What `archwright bench` runs: names separated by commas, `results.json` and `report.html` in a folder.
+
+    Args:
+        benchmark: `nasbench201-cifar10,nasbench-macro`.
+        strategy: `auto,random` or with options, `nsga2(population=20),optuna:tpe`.
+        seeds: how many.
+        queries: evaluations a run.
+        out: folder.
+        maximize: metrics, where not the table's own goal.
+        minimize: metrics.
+        scores: let strategies read zero-cost scores.
+        progress: told one line a strategy.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ConfigurationError: if a name is unknown.
+    """
+    goals = {**dict.fromkeys(maximize, True), **dict.fromkeys(minimize, False)}
+    bench(
+        split_names(benchmark), split_names(strategy), seeds=seeds, queries=queries, out=out, goals=goals,
+        scores=scores, progress=progress,
+    )  # fmt: skip
+    return Path(out)
+
+
+def split_names(text: str) -> list[str]:
+    """Names separated by commas; commas inside brackets separate nothing.
+
+    >>> split_names("auto, nsga2(population=20, crossover=0.8)")
+    ['auto', 'nsga2(population=20, crossover=0.8)']
+    """
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter == "(") - (letter == ")")
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts if part.strip()]

@@ -148,3 +148,17 @@ def test_rank_tests_see_a_difference_and_do_not_invent_one():
     entries = [{"strategies": {"a": runs(i), "b": runs(i + 1), "c": runs(i + 2)}} for i in range(6)]
     ranks = ranks_over(entries)
     assert ranks["mean_rank"] == {"a": 1.0, "b": 2.0, "c": 3.0} and ranks["friedman_p"] < 0.01
+
+
+def test_the_command_splits_names_and_writes_the_folder(table, tmp_path):
+    lines = []
+    folder = protocol.bench_command(
+        "tiny",
+        "auto,nsga2(population=4, crossover=0.8)",
+        seeds=1,
+        queries=6,
+        out=tmp_path / "out",
+        progress=lines.append,
+    )
+    entry = json.loads((folder / "results.json").read_text())["benchmarks"][0]
+    assert list(entry["strategies"]) == ["auto", "nsga2(population=4, crossover=0.8)", "random"] and len(lines) == 3
