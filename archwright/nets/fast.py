@@ -24,9 +24,9 @@ class _WeightedSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, count: int, *values: Tensor | None) -> Tensor:
         terms, weights = values[:count], values[count:]
+        out = _one_pass(terms, weights)
         order = sorted(range(count), key=lambda i: weights[i] is not None)  # the plain ones first
-        out: Tensor | None = None
-        for i in order:
+        for i in order if out is None else ():
             term, weight = terms[i], weights[i]
             assert term is not None
             if out is None:
@@ -53,6 +53,16 @@ class _WeightedSum(torch.autograd.Function):
             to_terms.append((grad if weights[i] is None else grad * weights[i]) if want else None)
             to_weights.append(dot(grad, terms[i]) if ctx.needs_input_grad[1 + count + i] else None)
         return None, *to_terms, *to_weights
+
+
+def _one_pass(terms: Sequence[Tensor | None], weights: Sequence[Tensor | None]) -> Tensor | None:
+    """The sum by the compiled kernel, or None where it does not fit."""
+    first = terms[0]
+    if first is None or len(terms) < 3 or not kernels.fits(first):
+        return None
+    if any(t is None or t.dtype != first.dtype or t.stride() != first.stride() for t in terms):
+        return None
+    return kernels.weighted_sum(terms, [1.0 if w is None else float(w) for w in weights])  # type: ignore[arg-type]
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
@@ -164,6 +174,86 @@ class _Norm(torch.autograd.Function):
         return to_x, to_scale if wanted[1] else None, to_shift if wanted[2] else None, None, None
 
 
+class _Chain(torch.autograd.Function):
+    """Depthwise convolution, 1x1 convolution, batch norm in training mode and ReLU by one compiled kernel.
+
+    The value between the convolutions is not kept: the backward pass computes it again where the 1x1 weights want it.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        depth: Tensor,
+        point: Tensor,
+        scale: Tensor | None,
+        shift: Tensor | None,
+        eps: float,
+        shape: kernels.ChainShape,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        y, u, mean, inverse = kernels.chain_forward(x, depth, point, scale, shift, eps, shape)
+        ctx.save_for_backward(x, u, depth, point, scale, shift, mean, inverse)
+        ctx.shape = shape
+        ctx.mark_non_differentiable(mean, inverse)
+        return y, mean, inverse
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        x, u, depth, point, scale, shift, mean, inverse = ctx.saved_tensors
+        grad = grad.contiguous(memory_format=torch.channels_last)
+        wanted = ctx.needs_input_grad
+        weights = depth, point, scale, shift
+        found = kernels.chain_backward(x, grad, u, weights, (mean, inverse), ctx.shape, wanted[:3])
+        to_scale, to_shift = found[3] if wanted[3] else None, found[4] if wanted[4] else None
+        return *found[:3], to_scale, to_shift, None, None
+
+
+def chain(x: Tensor, first: Any, second: Any, norm: Any, scale: Tensor | None, *, relu: bool = False) -> Tensor:
+    """Depthwise convolution `first`, 1x1 convolution `second`, batch norm, scale and ReLU.
+
+    Args:
+        x: (b, c, h, w).
+        first: module of a depthwise convolution without bias.
+        second: module of a 1x1 convolution without bias.
+        norm: batch norm.
+        scale: scalar that multiplies the output, None for one.
+        relu: whether ReLU follows.
+    """
+    stride, padding, dilation = first.stride[0], int(first.padding[0]), first.dilation[0]
+    size = first.kernel_size[0]
+    fit = norm.training and kernels.fits(x) and _chain_wins(size, stride, x.shape[1], first.weight.requires_grad)
+    if not fit or torch.is_autocast_enabled(x.device.type) or second.weight.dtype != torch.float32:
+        return normalised(second(depthwise(x, first.weight, stride, padding, dilation)), [norm], scale, relu=relu)
+    weight, bias = _scaled(norm, scale, second.weight.shape[0])
+    shape = kernels.ChainShape(size, stride, padding, dilation, relu)
+    out, mean, inverse = _Chain.apply(x, first.weight, second.weight, weight, bias, norm.eps, shape)
+    if norm.track_running_stats:
+        _note_statistics([norm], out, mean, inverse)
+    return out
+
+
+CHAIN_CHANNELS = 128  # beyond, torch's matrix products win
+
+
+def _chain_wins(size: int, stride: int, channels: int, learned: bool) -> bool:
+    """Whether one kernel is faster than three (measured on AVX-512); large kernels cost twice where they are learned."""
+    if size not in (3, 5, 7) or channels > CHAIN_CHANNELS:
+        return False
+    if stride > 1:
+        return True
+    return channels not in (4, 8) and (size == 3 or not learned)
+
+
+def _scaled(norm: Any, scale: Tensor | None, channels: int) -> tuple[Tensor | None, Tensor | None]:
+    """Weight and bias of a norm whose output is multiplied by a scalar."""
+    weight, bias = norm.weight, norm.bias
+    if scale is not None:
+        # a copy: channels-last kernels of torch read the scale as if it were dense
+        weight = scale.repeat(channels) if weight is None else weight * scale
+        bias = None if bias is None else bias * scale
+    return weight, bias
+
+
 def normalised(x: Tensor, norms: Sequence[Any], scale: Tensor | None, *, relu: bool = False) -> Tensor:
     """Batch norm of the first of several norms with equal settings, and ReLU; all of them note the statistics.
 
@@ -174,11 +264,7 @@ def normalised(x: Tensor, norms: Sequence[Any], scale: Tensor | None, *, relu: b
         relu: whether ReLU follows.
     """
     norm = norms[0]
-    weight, bias = norm.weight, norm.bias
-    if scale is not None:
-        # a copy: channels-last kernels of torch read the scale as if it were dense
-        weight = scale.repeat(x.shape[1]) if weight is None else weight * scale
-        bias = None if bias is None else bias * scale
+    weight, bias = _scaled(norm, scale, x.shape[1])
     if not norm.training:
         alone = norm.running_mean is None
         out = F.batch_norm(x, norm.running_mean, norm.running_var, weight, bias, alone, 0.0, norm.eps)

@@ -13,6 +13,8 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -87,6 +89,12 @@ def _typed(library: ctypes.CDLL) -> ctypes.CDLL:
     library.bn_forward.restype = None
     library.bn_backward.argtypes = [p, p, p, p, p, p, p, p, p, n, i, i, i]
     library.bn_backward.restype = None
+    library.chain_forward.argtypes = [*[p] * 9, f, *[i] * 13]
+    library.chain_forward.restype = i
+    library.chain_backward.argtypes = [*[p] * 14, *[i] * 13]
+    library.chain_backward.restype = i
+    library.weighted_sum.argtypes = [p, p, p, i, n, i]
+    library.weighted_sum.restype = None
     return library
 
 
@@ -161,6 +169,77 @@ def norm_backward(
         *(_at(to_x), _at(to_scale), _at(to_shift), x.numel() // c, c, int(relu), torch.get_num_threads()),
     )
     return to_x, to_scale, to_shift
+
+
+@dataclass(frozen=True)
+class ChainShape:
+    """Sizes of a depthwise convolution, a 1x1 convolution and a batch norm behind it."""
+
+    kernel: int
+    stride: int
+    padding: int
+    dilation: int
+    relu: bool
+
+    def output(self, size: int) -> int:
+        """Positions along an axis."""
+        return (size + 2 * self.padding - self.dilation * (self.kernel - 1) - 1) // self.stride + 1
+
+    def numbers(self, x: Tensor, out: int) -> tuple[int, ...]:
+        """What the kernels read."""
+        n, c, h, w = x.shape
+        sizes = (n, h, w, self.output(h), self.output(w), c, out, self.kernel)
+        return (*sizes, self.stride, self.padding, self.dilation, int(self.relu), torch.get_num_threads())
+
+
+def chain_forward(
+    x: Tensor, depth: Tensor, point: Tensor, scale: Tensor | None, shift: Tensor | None, eps: float, shape: ChainShape
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Depthwise (c, 1, k, k) and 1x1 (o, c, 1, 1) convolution, batch norm, ReLU.
+
+    Returns:
+        output, the norm's input, mean (o,), inverse deviation (o,).
+    """
+    n, c, h, w = x.shape
+    o = point.shape[0]
+    taps, mixed = depth.reshape(c, -1).t().contiguous(), point.reshape(o, c).t().contiguous()
+    u = torch.empty(n, o, shape.output(h), shape.output(w), memory_format=torch.channels_last)
+    y, mean, inverse = torch.empty_like(u), x.new_empty(o), x.new_empty(o)
+    pointers = (_at(v) for v in (x, taps, mixed, scale, shift, u, y, mean, inverse))
+    _call().chain_forward(*pointers, eps, *shape.numbers(x, o))
+    return y, u, mean, inverse
+
+
+def chain_backward(
+    x: Tensor,
+    grad: Tensor,
+    u: Tensor,
+    weights: tuple[Tensor, Tensor, Tensor | None, Tensor | None],
+    statistics: tuple[Tensor, Tensor],
+    shape: ChainShape,
+    wanted: tuple[bool, bool, bool],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor, Tensor]:
+    """Gradients of the input, both convolutions (those that are wanted), the scale and the shift."""
+    depth, point, scale, shift = weights
+    c, o = x.shape[1], point.shape[0]
+    taps, mixed = depth.reshape(c, -1).t().contiguous(), point.reshape(o, c).contiguous()
+    to_x = torch.empty_like(x) if wanted[0] else None
+    to_depth = torch.empty(depth.shape) if wanted[1] else None
+    to_point = torch.empty(o, c, 1, 1) if wanted[2] else None
+    to_scale, to_shift = x.new_empty(o), x.new_empty(o)
+    read = (x, grad, u, taps, mixed, scale, shift, *statistics)
+    pointers = (_at(v) for v in (*read, to_x, to_depth, to_point, to_scale, to_shift))
+    _call().chain_backward(*pointers, *shape.numbers(x, o))
+    return to_x, to_depth, to_point, to_scale, to_shift
+
+
+def weighted_sum(terms: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """sum_i w_i x_i of tensors with one memory layout, in one pass."""
+    out = torch.empty_like(terms[0])
+    pointers = (ctypes.c_void_p * len(terms))(*(t.data_ptr() for t in terms))
+    factors = (ctypes.c_float * len(terms))(*weights)
+    _call().weighted_sum(pointers, factors, _at(out), len(terms), out.numel(), torch.get_num_threads())
+    return out
 
 
 def _call() -> Any:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from archwright.nets.fast import depthwise, normalised
+from archwright.nets.fast import chain, depthwise, normalised
 from archwright.nets.flow import Factor, Flow, FunctionNode, ModuleNode, Node, Scalars, SumNode, WeighedNode, ZeroNode
 
 POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
@@ -258,7 +258,36 @@ def _fold_norms(nodes: Sequence[Node], result: int) -> list[Node]:
         if _key(node, False) == ("relu",) and isinstance(source, _NormNode) and users[source.output] == 1:
             gone.add(source.output)
             out[i] = _NormNode(source.inputs, node.output, source.norm, source.factors, relu=True)
-    return [_with_depthwise(n) for n in out if n.output not in gone]
+    return [_with_depthwise(n) for n in _with_chains([n for n in out if n.output not in gone], users)]
+
+
+def _with_chains(nodes: Sequence[Node], users: Counter[int]) -> list[Node]:
+    """Depthwise convolution, 1x1 convolution and norm, each read by the next alone, become one node."""
+    made = {node.output: node for node in nodes}
+    gone: set[int] = set()
+    out: list[Node] = []
+    for node in nodes:
+        if isinstance(node, _NormNode):
+            second = made.get(node.inputs[0])
+            first = made.get(second.inputs[0]) if isinstance(second, ModuleNode) and _is_pointwise(second) else None
+            alone = users[node.inputs[0]] == 1 and first is not None and users[first.output] == 1
+            if alone and isinstance(second, ModuleNode) and isinstance(first, ModuleNode) and _is_depthwise(first):
+                gone |= {first.output, second.output}
+                node = _ChainNode(node, first, second)
+        out.append(node)
+    return [n for n in out if n.output not in gone]
+
+
+def _is_pointwise(node: ModuleNode) -> bool:
+    conv = node.module
+    return (
+        type(conv) is nn.Conv2d
+        and conv.kernel_size == (1, 1)
+        and conv.stride == (1, 1)
+        and conv.groups == 1
+        and conv.bias is None
+        and conv.padding in ((0, 0), 0, "valid", "same")
+    )
 
 
 def _is_norm(node: Node) -> TypeGuard[ModuleNode]:
@@ -289,12 +318,23 @@ class _NormNode(WeighedNode):
         return normalised(x, [self.norm], scalars.product(self.factors), relu=self.relu)
 
 
-def _with_depthwise(node: Node) -> Node:
-    if not isinstance(node, ModuleNode) or type(node.module) is not nn.Conv2d:
-        return node
+class _ChainNode(WeighedNode):
+    """Depthwise convolution, 1x1 convolution and norm."""
+
+    def __init__(self, node: _NormNode, first: ModuleNode, second: ModuleNode) -> None:
+        super().__init__(first.inputs, node.output, self._run)
+        self.first, self.second, self.node = first.module, second.module, node
+
+    def _run(self, scalars: Scalars, x: Tensor) -> Tensor:
+        scale = scalars.product(self.node.factors)
+        return chain(x, self.first, self.second, self.node.norm, scale, relu=self.node.relu)
+
+
+def _is_depthwise(node: ModuleNode) -> bool:
     conv = node.module
-    plain = (
-        conv.groups == conv.in_channels == conv.out_channels
+    return (
+        type(conv) is nn.Conv2d
+        and conv.groups == conv.in_channels == conv.out_channels
         and conv.groups > 1
         and conv.stride[0] == conv.stride[1]
         and conv.bias is None
@@ -305,7 +345,11 @@ def _with_depthwise(node: Node) -> Node:
         and conv.dilation[0] == conv.dilation[1]
         and conv.padding[0] <= conv.dilation[0] * (conv.kernel_size[0] - 1)
     )
-    if not plain:
+
+
+def _with_depthwise(node: Node) -> Node:
+    if not isinstance(node, ModuleNode) or not _is_depthwise(node):
         return node
+    conv: Any = node.module
     stride, padding, dilation = conv.stride[0], int(conv.padding[0]), conv.dilation[0]
     return FunctionNode(node.inputs, node.output, lambda x: depthwise(x, conv.weight, stride, padding, dilation))
