@@ -81,16 +81,16 @@ def main() -> None:
             for name, options in AGENTS.items()
         }
         top = max(float(r["reward_score"].max()) for rs in runs.values() for r in rs)
-        lottery = {
-            name: [float(trajectory(problem, name, 0, a.trials, o)["reward_score"].max()) for o in options]
-            for name, options in AGENTS.items()
-            if len(options) > 1
-        }
 
         def reached(run: dict[str, np.ndarray], top: float = top) -> int | None:
             hits = np.flatnonzero(run["reward_score"] >= top - 0.005)
             return int(hits[0]) + 1 if len(hits) else None
 
+        lottery = {
+            name: [trajectory(problem, name, 0, a.trials, o) for o in options]
+            for name, options in AGENTS.items()
+            if len(options) > 1
+        }
         samples = {name: [reached(r) for r in rs] for name, rs in runs.items()}
         fewer = sum(
             m is not None and (s is None or m < s)
@@ -102,8 +102,13 @@ def main() -> None:
             "best_reward": {n: [float(r["reward_score"].max()) for r in rs] for n, rs in runs.items()},
             "samples_to_target": samples,
             "multi_agent_needs_fewer_samples_than_ppo_in": int(fewer),
-            "lottery_best_reward": {
-                n: {"options": AGENTS[n], "best": v, "spread": max(v) - min(v)} for n, v in lottery.items()
+            "lottery": {
+                n: {
+                    "options": AGENTS[n],
+                    "best_reward": [float(r["reward_score"].max()) for r in rs],
+                    "samples_to_target": [reached(r) for r in rs],
+                }
+                for n, rs in lottery.items()
             },
             "seconds": time.perf_counter() - start,
         }  # fmt: skip
