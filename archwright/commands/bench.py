@@ -19,30 +19,19 @@ def bench(
     ] = "auto",
     seeds: Annotated[int, typer.Option(help="runs of each strategy")] = 20,
     queries: Annotated[int, typer.Option(help="evaluations a run")] = 100,
-    goal: Annotated[
-        list[str] | None, typer.Option(help="metric+ to maximize or metric- to minimize; several give fronts")
-    ] = None,
+    maximize: Annotated[list[str] | None, typer.Option(help="metric, in place of the table's goal")] = None,
+    minimize: Annotated[list[str] | None, typer.Option(help="metric; several goals give fronts")] = None,
     scores: Annotated[bool, typer.Option(help="let strategies read zero-cost scores")] = False,
     out: Annotated[Path, typer.Option(help="folder for results.json and report.html")] = Path("runs/bench"),
 ) -> None:
     """Compare strategies on tables, each with several seeds; random search is always among them."""
-    from archwright.benchmarks.protocol import bench as compare_strategies
-    from archwright.errors import ConfigurationError
+    from archwright.benchmarks.protocol import bench_command
 
-    goals: dict[str, bool] = {}
-    for text in goal or []:
-        if text[-1:] not in "+-":
-            raise ConfigurationError(f"a goal reads accuracy_percent+ or latency_ms-, got {text!r}")
-        goals[text[:-1]] = text.endswith("+")
-    compare_strategies(
-        _names(benchmark), _names(strategy), seeds=seeds, queries=queries, out=out, goals=goals or None, scores=scores,
-        progress=typer.echo,
+    bench_command(
+        benchmark, strategy, seeds=seeds, queries=queries, out=out, maximize=maximize or (), minimize=minimize or (),
+        scores=scores, progress=typer.echo,
     )  # fmt: skip
     typer.echo(f"wrote {out / 'results.json'} and {out / 'report.html'}")
-
-
-def _names(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def compare(folders: Annotated[list[Path], typer.Argument(help="run folders of one problem")]) -> None:
