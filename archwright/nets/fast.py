@@ -221,7 +221,7 @@ def chain(x: Tensor, first: Any, second: Any, norm: Any, scale: Tensor | None, *
     """
     stride, padding, dilation = first.stride[0], int(first.padding[0]), first.dilation[0]
     size = first.kernel_size[0]
-    fit = norm.training and kernels.fits(x) and _chain_wins(size, stride, x.shape[1], first.weight.requires_grad)
+    fit = norm.training and size in (3, 5, 7) and x.shape[1] <= CHAIN_CHANNELS and kernels.fits(x)
     if not fit or torch.is_autocast_enabled(x.device.type) or second.weight.dtype != torch.float32:
         return normalised(second(depthwise(x, first.weight, stride, padding, dilation)), [norm], scale, relu=relu)
     weight, bias = _scaled(norm, scale, second.weight.shape[0])
@@ -233,15 +233,6 @@ def chain(x: Tensor, first: Any, second: Any, norm: Any, scale: Tensor | None, *
 
 
 CHAIN_CHANNELS = 128  # beyond, torch's matrix products win
-
-
-def _chain_wins(size: int, stride: int, channels: int, learned: bool) -> bool:
-    """Whether one kernel is faster than three (measured on AVX-512); large kernels cost twice where they are learned."""
-    if size not in (3, 5, 7) or channels > CHAIN_CHANNELS:
-        return False
-    if stride > 1:
-        return True
-    return channels not in (4, 8) and (size == 3 or not learned)
 
 
 def _scaled(norm: Any, scale: Tensor | None, channels: int) -> tuple[Tensor | None, Tensor | None]:

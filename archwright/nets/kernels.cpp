@@ -24,6 +24,23 @@ int widened(int64_t elements, int c) {
     return m;
 }
 
+// An image with a border of zeros, so that no loop over its positions has to look for edges.
+const float* bordered(const float* x, std::vector<float>& room, int h, int w, int c, int border) {
+    if (border == 0) return x;
+    const int64_t line = static_cast<int64_t>(w + 2 * border) * c;
+    room.resize(static_cast<size_t>(line) * (h + 2 * border));
+    float* to = room.data();
+    std::memset(to, 0, sizeof(float) * line * border);
+    to += line * border;
+    for (int i = 0; i < h; ++i, to += line) {
+        std::memset(to, 0, sizeof(float) * border * c);
+        std::memcpy(to + static_cast<int64_t>(border) * c, x + static_cast<int64_t>(i) * w * c, sizeof(float) * w * c);
+        std::memset(to + static_cast<int64_t>(border + w) * c, 0, sizeof(float) * border * c);
+    }
+    std::memset(to, 0, sizeof(float) * line * border);
+    return room.data();
+}
+
 // A vector of c values m times over.
 std::vector<float> tiled(const float* values, int c, int m, float otherwise = 0.0f) {
     std::vector<float> out(static_cast<size_t>(c) * m);
@@ -136,22 +153,24 @@ void weight_block(const float* x, const float* g, double* out, int first, int la
 template <int K>
 void weight_images(const float* x, const float* g, double* out, int first, int last, int h, int w, int oh, int ow,
                    int channels, int stride, int pad, int dil) {
-    if (stride == 1 && (channels == 4 || channels == 8)) {
-        std::vector<float> acc(K * K * channels);
-        for (int b = first; b < last; ++b) {
+    std::vector<float> room, acc(K * K * channels);
+    for (int b = first; b < last; ++b) {
+        const float* image = bordered(x + static_cast<int64_t>(b) * h * w * channels, room, h, w, channels, pad);
+        const float* grad = g + static_cast<int64_t>(b) * oh * ow * channels;
+        const int high = h + 2 * pad, wide = w + 2 * pad;
+        if (stride == 1 && (channels == 4 || channels == 8)) {
             std::fill(acc.begin(), acc.end(), 0.0f);
-            weight_packed<K>(x + static_cast<int64_t>(b) * h * w * channels, g + static_cast<int64_t>(b) * oh * ow * channels,
-                             acc.data(), h, w, oh, ow, channels, pad, dil);
+            weight_packed<K>(image, grad, acc.data(), high, wide, oh, ow, channels, 0, dil);
             for (size_t v = 0; v < acc.size(); ++v) out[v] += acc[v];
+            continue;
         }
-        return;
+        int c = 0;
+        for (; c + 16 <= channels; c += 16)
+            weight_block<K, 16>(image, grad, out, 0, 1, high, wide, oh, ow, c, channels, stride, 0, dil);
+        for (; c + 4 <= channels; c += 4)
+            weight_block<K, 4>(image, grad, out, 0, 1, high, wide, oh, ow, c, channels, stride, 0, dil);
+        for (; c < channels; ++c) weight_block<K, 1>(image, grad, out, 0, 1, high, wide, oh, ow, c, channels, stride, 0, dil);
     }
-    int c = 0;
-    for (; c + 16 <= channels; c += 16)
-        weight_block<K, 16>(x, g, out, first, last, h, w, oh, ow, c, channels, stride, pad, dil);
-    for (; c + 4 <= channels; c += 4)
-        weight_block<K, 4>(x, g, out, first, last, h, w, oh, ow, c, channels, stride, pad, dil);
-    for (; c < channels; ++c) weight_block<K, 1>(x, g, out, first, last, h, w, oh, ow, c, channels, stride, pad, dil);
 }
 
 template <int K>
@@ -287,6 +306,23 @@ void depthwise_line(const float* x, const float* taps, const std::vector<float>&
     for (; c + 16 <= channels; c += 16) depthwise_row<K, 16>(x, taps, out, i, h, w, ow, c, channels, stride, pad, dil);
     for (; c + 4 <= channels; c += 4) depthwise_row<K, 4>(x, taps, out, i, h, w, ow, c, channels, stride, pad, dil);
     for (; c < channels; ++c) depthwise_row<K, 1>(x, taps, out, i, h, w, ow, c, channels, stride, pad, dil);
+}
+
+template <int K>
+void depthwise_forward(const float* x, const float* taps, float* out, int n, int h, int w, int oh, int ow, int c, int stride,
+                       int pad, int dil, int threads) {
+    const std::vector<float> pack = packed(taps, K * K, c);
+    const int count = threads_for(threads, n);
+#pragma omp parallel for num_threads(count) schedule(static)
+    for (int t = 0; t < count; ++t) {
+        std::vector<float> room;
+        for (int b = n * t / count; b < n * (t + 1) / count; ++b) {
+            const float* image = bordered(x + static_cast<int64_t>(b) * h * w * c, room, h, w, c, pad);
+            for (int i = 0; i < oh; ++i)
+                depthwise_line<K>(image, taps, pack, out + (static_cast<int64_t>(b) * oh + i) * ow * c, i, h + 2 * pad,
+                                  w + 2 * pad, ow, c, stride, 0, dil);
+        }
+    }
 }
 
 // out (rows, to) = t (rows, from) * weight (from, to), V columns from column c.
@@ -522,14 +558,17 @@ void chain_forward_k(const float* x, const float* taps, const float* point, cons
     for (int t = 0; t < count; ++t) {
         std::vector<float> line(static_cast<int64_t>(s.ow) * s.c), part(2 * wide);
         double* own = total.data() + static_cast<int64_t>(t) * 2 * wide;
-        for (int b = s.n * t / count; b < s.n * (t + 1) / count; ++b)
+        std::vector<float> room;
+        for (int b = s.n * t / count; b < s.n * (t + 1) / count; ++b) {
+            const float* image = bordered(x + static_cast<int64_t>(b) * s.h * s.w * s.c, room, s.h, s.w, s.c, s.pad);
             for (int i = 0; i < s.oh; ++i) {
-                depthwise_line<K>(x + static_cast<int64_t>(b) * s.h * s.w * s.c, taps, pack, line.data(), i, s.h, s.w, s.ow,
-                                  s.c, s.stride, s.pad, s.dil);
+                depthwise_line<K>(image, taps, pack, line.data(), i, s.h + 2 * s.pad, s.w + 2 * s.pad, s.ow, s.c, s.stride, 0,
+                                  s.dil);
                 float* to = u + (static_cast<int64_t>(b) * s.oh + i) * s.ow * s.o;
                 product(line.data(), point, to, s.ow, s.c, s.o);
                 add_moments(to, s.ow / m, wide, part.data(), own);
             }
+        }
     }
     std::vector<float> factor(s.o), offset(s.o);
     for (int v = 0; v < s.o; ++v) {
@@ -588,30 +627,33 @@ void chain_backward_k(const float* x, const float* g, const float* u, const floa
 #pragma omp parallel for num_threads(count) schedule(static)
     for (int t = 0; t < count; ++t) {
         std::vector<float> gu(static_cast<int64_t>(s.ow) * c), line(static_cast<int64_t>(s.ow) * s.c);
-        std::vector<float> gt(static_cast<int64_t>(s.oh) * s.ow * s.c), acc(gpoint ? point_size : 0);
+        std::vector<float> gt(static_cast<int64_t>(s.oh) * s.ow * s.c), acc(gpoint ? point_size : 0), room;
         for (int b = s.n * t / count; b < s.n * (t + 1) / count; ++b) {
-            const float* image = x + static_cast<int64_t>(b) * s.h * s.w * s.c;
+            const float* own = x + static_cast<int64_t>(b) * s.h * s.w * s.c;
+            const float* image = gpoint ? bordered(own, room, s.h, s.w, s.c, s.pad) : own;
             std::fill(acc.begin(), acc.end(), 0.0f);
             for (int i = 0; i < s.oh; ++i) {
                 const int64_t at = (static_cast<int64_t>(b) * s.oh + i) * s.ow;
                 norm_rows(u + at * c, g + at * c, gu.data(), s.ow / sums.m, c * sums.m, sums, s.relu);
                 if (gx || gtaps) product(gu.data(), point, gt.data() + static_cast<int64_t>(i) * s.ow * s.c, s.ow, c, s.c);
                 if (gpoint) {
-                    depthwise_line<K>(image, taps, pack, line.data(), i, s.h, s.w, s.ow, s.c, s.stride, s.pad, s.dil);
+                    depthwise_line<K>(image, taps, pack, line.data(), i, s.h + 2 * s.pad, s.w + 2 * s.pad, s.ow, s.c,
+                                      s.stride, 0, s.dil);
                     outer(gu.data(), line.data(), acc.data(), s.ow, c, s.c);
                 }
             }
             for (size_t v = 0; v < acc.size(); ++v) point_sums[t * point_size + v] += acc[v];
             if (gtaps)
-                weight_images<K>(image, gt.data(), tap_sums.data() + t * tap_size, 0, 1, s.h, s.w, s.oh, s.ow, s.c, s.stride,
+                weight_images<K>(own, gt.data(), tap_sums.data() + t * tap_size, 0, 1, s.h, s.w, s.oh, s.ow, s.c, s.stride,
                                  s.pad, s.dil);
             if (gx) {
                 float* out = gx + static_cast<int64_t>(b) * s.h * s.w * s.c;
                 if (s.stride == 1) {
                     const int around = s.dil * (K - 1) - s.pad;
+                    const float* grad = bordered(gt.data(), room, s.oh, s.ow, s.c, around);
                     for (int i = 0; i < s.h; ++i)
-                        depthwise_line<K>(gt.data(), flipped.data(), flipped_pack, out + static_cast<int64_t>(i) * s.w * s.c, i, s.oh,
-                                          s.ow, s.w, s.c, 1, around, s.dil);
+                        depthwise_line<K>(grad, flipped.data(), flipped_pack, out + static_cast<int64_t>(i) * s.w * s.c, i,
+                                          s.oh + 2 * around, s.ow + 2 * around, s.w, s.c, 1, 0, s.dil);
                 } else {
                     std::memset(out, 0, sizeof(float) * s.h * s.w * s.c);
                     for (int i = 0; i < s.oh; ++i)
@@ -645,6 +687,17 @@ int dw_weight_gradient(const float* x, const float* g, float* out, int n, int h,
         case 3: weight_gradient<3>(x, g, out, n, h, w, oh, ow, c, stride, pad, dil, threads); return 1;
         case 5: weight_gradient<5>(x, g, out, n, h, w, oh, ow, c, stride, pad, dil, threads); return 1;
         case 7: weight_gradient<7>(x, g, out, n, h, w, oh, ow, c, stride, pad, dil, threads); return 1;
+        default: return 0;
+    }
+}
+
+// x (n, h, w, c), taps (k*k, c) -> out (n, oh, ow, c). Returns 0 if the kernel size is not built.
+int dw_forward(const float* x, const float* taps, float* out, int n, int h, int w, int oh, int ow, int c, int k, int stride,
+               int pad, int dil, int threads) {
+    switch (k) {
+        case 3: depthwise_forward<3>(x, taps, out, n, h, w, oh, ow, c, stride, pad, dil, threads); return 1;
+        case 5: depthwise_forward<5>(x, taps, out, n, h, w, oh, ow, c, stride, pad, dil, threads); return 1;
+        case 7: depthwise_forward<7>(x, taps, out, n, h, w, oh, ow, c, stride, pad, dil, threads); return 1;
         default: return 0;
     }
 }

@@ -85,6 +85,8 @@ def _typed(library: ctypes.CDLL) -> ctypes.CDLL:
     library.dw_weight_gradient.restype = i
     library.dw_input_gradient.argtypes = [p, p, p, *[i] * 11]
     library.dw_input_gradient.restype = None
+    library.dw_forward.argtypes = [p, p, p, *[i] * 11]
+    library.dw_forward.restype = i
     library.bn_forward.argtypes = [p, p, p, p, p, p, n, i, f, i, i]
     library.bn_forward.restype = None
     library.bn_backward.argtypes = [p, p, p, p, p, p, p, p, p, n, i, i, i]
@@ -121,6 +123,18 @@ def weight_gradient(x: Tensor, grad: Tensor, kernel: int, stride: int, padding: 
         *(_at(x), _at(grad), _at(out), n, h, w, grad.shape[2], grad.shape[3], c),
         *(kernel, stride, padding, dilation, torch.get_num_threads()),
     )
+    return out
+
+
+def depthwise(x: Tensor, weight: Tensor, stride: int, padding: int, dilation: int) -> Tensor:
+    """Depthwise convolution; k is 3, 5 or 7."""
+    n, c, h, w = x.shape
+    k = weight.shape[-1]
+    oh, ow = ((size + 2 * padding - dilation * (k - 1) - 1) // stride + 1 for size in (h, w))
+    out = torch.empty(n, c, oh, ow, memory_format=torch.channels_last)
+    taps = weight.detach().reshape(c, -1).t().contiguous()
+    threads = torch.get_num_threads()
+    _call().dw_forward(_at(x), _at(taps), _at(out), n, h, w, oh, ow, c, k, stride, padding, dilation, threads)
     return out
 
 

@@ -23,7 +23,12 @@ from archwright.nets.fast import chain, depthwise, normalised
 from archwright.nets.flow import Factor, Flow, FunctionNode, ModuleNode, Node, Scalars, SumNode, WeighedNode, ZeroNode
 
 POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
-PURE = (F.relu, F.pad)  # functions that give the same for the same, and that several modules repeat
+PURE = (
+    F.relu,
+    F.pad,
+    operator.getitem,
+    "clone",
+)  # functions that give the same for the same, and that several modules repeat
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 

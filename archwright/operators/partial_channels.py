@@ -25,7 +25,7 @@ class TakeChannels(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(b, c, ...) -> (b, channels, ...)."""
-        return x[:, : self.channels]
+        return x[:, : self.channels].clone()  # dense, so that nothing that reads it has to copy it again
 
 
 class JoinAndShuffle(nn.Module):
@@ -39,7 +39,8 @@ class JoinAndShuffle(nn.Module):
     def forward(self, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """(b, part, ...), (b, c, ...) -> (b, c, ...)."""
         joined = torch.cat([y, self.pool(x[:, self.channels :])], dim=1)
-        return joined.unflatten(1, (self.groups, -1)).transpose(1, 2).flatten(1, 2)
+        last = joined.movedim(1, -1).unflatten(-1, (self.groups, -1))  # channels last in memory, as they come
+        return last.transpose(-1, -2).flatten(-2).movedim(-1, 1)
 
 
 @register("operators", "first_channels", labels={"family": "shape"})
