@@ -108,7 +108,7 @@ def latency_columns(archs: Architectures) -> tuple[dict[str, np.ndarray], dict[s
             "reference_ms": first.reference_ms,
             "fewest_runs": min(r.repeats for r in reports),
         }
-        notes["meter"] = meter.describe()
+        notes["meter"] = {k: v for k, v in meter.describe().items() if k != "threads"}
     return columns, notes
 
 

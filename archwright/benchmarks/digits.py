@@ -4,10 +4,15 @@ Every network was trained with three seeds for 12 epochs of one schedule and mea
 is that training, and `benchmarks/make_digits_table.py` made the file. Of the 1797 images 40 % are the test part, which
 keeps the task hard enough to tell networks apart: 719 train, 359 validate, 719 test.
 
-A query returns the validation accuracy of the first seed, comparisons are scored on the mean test accuracy of all
-three, so a method that overfits the validation part is found out. Fidelities 1/4 and 1/2 are prefixes of the same
-training, not trainings of their own. Latencies are medians of ONNX Runtime at batch 1 on the machine that `about`
-names, `*_iqr_ms` the interquartile range of single runs; seconds are CPU seconds of one core, without evaluation.
+A query returns the test accuracy of the first seed, comparisons are scored on the mean of all three, as on the other
+tables. One training is that noisy here that whoever knows every answer still ends 0.42 points below the best mean.
+`valid_accuracy_percent` is the stricter goal: chosen by one validation, scored on the mean test, it ends 0.9 below.
+
+Fidelities 1/4 and 1/2 are prefixes of the same training, not trainings of their own. After 3 epochs the batch norms'
+running statistics are still far off, so a method that trusts the first level is misled (rank correlation of the
+validation with the final truth after 3, 6, 12 epochs: 0.14, 0.80, 0.88). Latencies are medians of ONNX Runtime at batch
+1 on the machine that `about` names, `*_iqr_ms` the interquartile range of single runs; seconds are CPU seconds of one
+core, without evaluation.
 """
 
 from __future__ import annotations
@@ -133,8 +138,8 @@ def _measured(column: str, scale: float = 1.0, part: int | None = None) -> Measu
 
 def _accuracies(epochs: int) -> dict[str, Measured]:
     return {
-        "accuracy_percent": _measured(f"valid_e{epochs}", 100 / VALID, 0),
-        "test_accuracy_percent": _measured(f"test_e{epochs}", 100 / TEST, 0),
+        "accuracy_percent": _measured(f"test_e{epochs}", 100 / TEST, 0),
+        "valid_accuracy_percent": _measured(f"valid_e{epochs}", 100 / VALID, 0),
     }
 
 
@@ -157,7 +162,7 @@ def digits_conv() -> TableBenchmark:
             **latencies,
         },
         goal="accuracy_percent",
-        truth={"accuracy_percent": mean, "test_accuracy_percent": mean},
+        truth={"accuracy_percent": mean, "valid_accuracy_percent": mean},
         fidelities={e / LEVELS[-1]: _accuracies(e) for e in LEVELS[:-1]},
         seconds={e / LEVELS[-1]: _measured(f"train_mean_s_e{e}") for e in LEVELS},
         note=__doc__ or "",
