@@ -150,7 +150,7 @@ def test_training_a_network_again_gives_what_the_table_says(place, table, stored
     mean = stored["test_e12"].mean(axis=1)
     row = int(np.argsort(mean)[round(place / 100 * 489)])
     arch = table.space.architectures(table.codes[row : row + 1])[0]
-    spread = np.ptp(100.0 * stored["test_e12"] / digits.TEST, axis=1).max()
+    spread = np.median(np.ptp(stored["test_e12"], axis=1))  # images; exactly equal where libraries and processor are
     for seed in range(digits.SEEDS):
         again = digits.trained_once(arch, seed)[12]
-        assert abs(100 * (again.test - int(stored["test_e12"][row, seed])) / digits.TEST) <= spread
+        assert abs(again.test - int(stored["test_e12"][row, seed])) <= spread
