@@ -3,8 +3,8 @@
     python benchmarks/search_step.py --method darts --space darts --batch 16 --steps 5 --threads 1
     python benchmarks/search_step.py --method darts --peer "python peer_step.py" --rounds 5
 
-Prints one JSON line: median wall and CPU seconds of a step, peak memory, settings. A peer is any command whose last line
-is a JSON object with `wall_s` and `cpu_s` of one of its steps; it runs in alternation with this script in fresh
+Prints one JSON line: median wall and CPU seconds of a step, peak memory, settings. A peer is any command whose last
+line is a JSON object with `wall_s` and `cpu_s` of one of its steps; it runs in alternation with this script in fresh
 processes, and the medians and their ratios are printed.
 """
 
@@ -30,7 +30,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--kernels", choices=["auto", "off"], default="auto", help="optional compiled kernels")
-    parser.add_argument("--plain", action="store_true", help="without the rewritings: the reference of the same mathematics")
+    parser.add_argument(
+        "--plain", action="store_true", help="without the rewritings: the reference of the same mathematics"
+    )
     parser.add_argument("--phase", choices=["both", "weights", "architecture"], default="both")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--autocast", action="store_true")

@@ -95,7 +95,9 @@ class Stepper:
         with frozen(self.core.weight_parameters()):
             loss = self.evaluate(batch, "architecture")
             self.zero_architecture()
-            self.core.relaxation.surrogate(loss, self.core.alpha()).backward()
+            surrogate = self.core.relaxation.surrogate(loss, self.core.alpha())
+            if surrogate.requires_grad:  # a path of zeros alone depends on nothing
+                surrogate.backward()
         self.apply_architecture()
         return loss.detach()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,7 +38,7 @@ class AuxiliaryClassifier(nn.Module):
         return result
 
 
-@register("operators", "auxiliary", labels={"family": "head"})
+@register("operators", "auxiliary", labels={"family": "head", "side_output": True})
 @dataclass(frozen=True)
 class Auxiliary(Leaf):
     """Auxiliary head of NASNet and DARTS (Liu et al., 2019, section 3.1.3): passes the first input on.
@@ -73,6 +73,17 @@ class Auxiliary(Leaf):
         channels, _, size = self._sizes(inputs)
         params = 128 * channels + 256 + 768 * 128 * size * size + 1536 + 769 * self.outputs
         return tally(self.output(*inputs), params=params, buffers=2 * (128 + 768))
+
+    def axes(self) -> Mapping[str, tuple[str | None, ...]]:
+        """Sizes inside the head are fixed; only the image's channels are cut."""
+        norms = ("weight", "bias", "running_mean", "running_var")
+        return {
+            "features.2.weight": (None, "in1"),
+            **{f"features.{i}.{name}": (None,) for i in (3, 6) for name in norms},
+            "features.5.weight": (None, None),
+            "outputs.weight": (None, None),
+            "outputs.bias": (None,),
+        }
 
     @classmethod
     def examples(cls) -> Sequence[Example]:

@@ -92,7 +92,7 @@ class PartialJoin(Leaf):
     def output(self, *inputs: Shape) -> Shape:
         """The input's channels at the part's size."""
         positive(self, "share")
-        if len(inputs) != 2 or inputs[1][0] != self.share * inputs[0][0]:
+        if len(inputs) != 2 or not all(inputs) or inputs[1][0] != self.share * inputs[0][0]:
             raise SpaceError(
                 f"PartialJoin takes 1/{self.share} of the channels and the input they are of, got {inputs}"
             )
@@ -121,6 +121,8 @@ class PartialChannels(Composite):
 
     def flow(self, run: Run, *inputs: Any) -> Any:
         """Take, run, join."""
+        if len(inputs) != 1:
+            raise SpaceError(f"PartialChannels takes one input, got {len(inputs)}")
         (x,) = inputs
         y = run(self.body, run(self.inner("part", FirstChannels(self.share)), x))
         return run(self.inner("join", PartialJoin(self.share)), y, x)
