@@ -49,14 +49,19 @@ def by_archwright(task: Any, space: Any, seconds: float, seed: int, epochs: int,
         )  # fmt: skip
         job = run_job(config, task=task, space=space, quiet=True)
         kept = Path(folder) / "run" / "checkpoint"
-        supernet = Supernet(space, task.input_shape)
-        restore_net(supernet, TrainState.load(kept / "supernet.safetensors").part("net"), "supernet")
-        inherited = InheritedEvaluator(supernet, task)
+        inherited = None
+        if (kept / "supernet.done").exists():  # otherwise the job had no time for one and trained each trial alone
+            supernet = Supernet(space, task.input_shape)
+            restore_net(supernet, TrainState.load(kept / "supernet.safetensors").part("net"), "supernet")
+            inherited = InheritedEvaluator(supernet, task)
         found: Delivered = []
-        for trial in job.result.front:
+        for trial in job.result.trials:
             architecture = trial.candidate.architecture
             tuned = kept / f"finalist{trial.number}.safetensors"
-            net = inherited.network(architecture)
+            on_front = any(trial.number == t.number for t in job.result.front)
+            if not tuned.exists() and (inherited is None or not on_front):
+                continue
+            net = build(architecture, task.input_shape) if inherited is None else inherited.network(architecture)
             if tuned.exists():
                 restore_net(net, TrainState.load(tuned).part("net"), "finalist")
             found.append((architecture, net))

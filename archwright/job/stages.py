@@ -42,7 +42,7 @@ from archwright.search.trial import Trial
 from archwright.space import Architecture
 from archwright.tasks.base import Task
 
-FEWEST_STEPS = 250  # of a supernet; with fewer its subnets rank badly (benchmarks/hypervolume.py on a busy machine)
+FEWEST_STEPS = 150  # of a supernet; with fewer its subnets rank badly (benchmarks/hypervolume.py on a busy machine)
 FEWEST_TRIALS = 12  # that fit into a search whose trials are trained by themselves
 FIRST_BY = 8.0  # seconds after the start at which the first network should be trained
 

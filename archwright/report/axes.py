@@ -110,6 +110,8 @@ def actions(leaf: Leaf, inputs: tuple[Shape, ...]) -> tuple[Action | None, ...]:
             outputs = module(*values)
         except (RuntimeError, TypeError, IndexError):
             return tuple(found)  # takes integers, or not such a batch
+    if not outputs.numel():
+        return tuple(found)
     scale = float(outputs.abs().max()) or 1.0
     base = outputs[0]
     for i, a in enumerate(axes):

@@ -53,13 +53,10 @@ def test_prefill_is_compute_bound_and_decoding_memory_bound():
     model = decoder.decoder("llama-2-7b")
     prefill = llm.explain(model, H200, batch=1, queries=2048.0, cached=0.0, widths=BF16)
     decode = llm.explain(model, H200, batch=1, queries=1, cached=2048.0, widths=BF16)
+
     def share(lines, bound):
-        return (
-            sum(x["latency_ms"] for x in lines if x["bound"] == bound)
-            / sum(
-                x["latency_ms"] for x in lines
-            )
-        )
+        return sum(x["latency_ms"] for x in lines if x["bound"] == bound) / sum(x["latency_ms"] for x in lines)
+
     assert share(prefill, "compute") > 0.8
     assert share(decode, "memory") > 0.99
 

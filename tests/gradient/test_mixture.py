@@ -39,7 +39,9 @@ SPACES = {
     "operators": lambda: Space(
         Sequential((Conv(8), oneof(Conv(8), MBConv(8), Conv(8, kernel=5)), Conv(oneof(4, 6)), Classifier(3)))
     ),
-    "elastic convolutions": lambda: convnet(IMAGE, 3),
+    "elastic convolutions": lambda: convnet(
+        IMAGE, 3, stem=(4, 8), widths=((4, 6), (6, 8)), expansions=(2, 3), depths=(0, 1)
+    ),
     "norms on a part of the channels": lambda: Space(
         Sequential(
             (
@@ -52,7 +54,7 @@ SPACES = {
         )
     ),
     "transformer": transformer_space,
-    "darts": lambda: darts(IMAGE, 3, channels=4, cells=3, nodes=2),
+    "darts": lambda: darts(IMAGE, 3, channels=4, cells=3, nodes=1),
 }
 
 
