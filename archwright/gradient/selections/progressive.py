@@ -22,7 +22,7 @@ class Progressive(Selection):
 
     P-DARTS keeps 8, 5, then 3 options while it deepens the network; DrNAS (Chen et al., 2021, section 3.3) halves them
     once. With `fair`, a decision loses no more options than any other, so that none is decided before the rest (Chu et
-    al., 2020). The depth of the supernet itself is grown by `stages.search_in_stages`.
+    al., 2020). The depth of the supernet itself does not grow.
 
     Attributes:
         keep: shares of the options that are left after each stage.
