@@ -29,6 +29,7 @@ from archwright.measure.meter import LatencyMeter
 from archwright.measure.timing import Protocol
 from archwright.nets.build import build
 from archwright.nets.checkpoint import TrainState, restore_net
+from archwright.nets.recalibrate import recalibrate_
 from archwright.nets.recipe import Recipe
 from archwright.nets.supernet import Supernet
 from archwright.nets.train import evaluate, train
@@ -118,6 +119,7 @@ class Stages:
         part = length.split(self.task)
         task = self.task if part is None else replace(self.task, train=part)
         train(net, task, replace(recipe, epochs=length.epochs), seed=self.config.seed)
+        recalibrate_(net, task.train.batches(128))  # after few steps the running statistics still lag behind
         metrics = evaluate(net, self.task, "valid") | self._counts(architecture)
         if self.setup.latency:
             metrics["latency_ms"] = self.meter(0.1).measure([net], self.task.input_shape)[0].median_ms
