@@ -136,6 +136,11 @@ def _extreme(counts: Counts, metric: str, sign: float) -> float:
 def _check_strategy(config: RunConfig) -> None:
     from archwright import registry
 
+    if config.strategy in registry.names("recipes"):
+        raise ConfigurationError(
+            f"{config.strategy!r} is a differentiable recipe, which a job cannot run yet; call it from Python: "
+            f"search(space, task, {config.strategy!r}) of archwright.gradient.search"
+        )
     if config.strategy not in ("auto", *registry.names("strategies")):
         raise ConfigurationError(
             f"unknown strategy {config.strategy!r}; {nearest(config.strategy, ('auto', *registry.names('strategies')))}"
