@@ -1,20 +1,19 @@
-"""Networks for several tasks and the sub-accelerators that run them, as one space and one evaluator.
+"""What joint designs of networks and sub-accelerators cost (space in `joint.py`).
 
-After NASAIC (Yang et al., DAC 2020): every sub-accelerator has a dataflow template, multipliers, a share of the
-network on chip and a buffer; layers of all tasks' networks are scheduled on them. Latency is the makespan, energy the
-sum over layers, area the sum over sub-accelerators. Limits are part of the search problem; a design whose hardware
-alone breaks the area limit, or whose peak rate cannot reach the latency limit even with the smallest networks, is
-never scheduled.
+After NASAIC (Yang et al., DAC 2020): layers of all tasks' networks are scheduled on the sub-accelerators. Latency is
+the makespan, energy the sum over layers, area the sum over sub-accelerators. Limits are part of the search problem; a
+design whose hardware alone breaks the area limit, or whose peak rate cannot reach the latency limit even with the
+smallest networks, is never scheduled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
+from archwright.codesign.joint import hardware_of, network_codes
 from archwright.codesign.schedule import Schedule, list_schedule
 from archwright.costs import dataflow
 from archwright.costs.base import Columns
@@ -24,18 +23,7 @@ from archwright.costs.workload import rows_of
 from archwright.errors import ConfigurationError
 from archwright.operators.base import Shape
 from archwright.operators.walk import annotate
-from archwright.space import Architectures, Space, oneof
-from archwright.space.choices import Choice
-
-
-@dataclass(frozen=True)
-class Accelerator:
-    """One sub-accelerator; fields may hold choices. pes 0 = it is left out."""
-
-    template: Any = field(default_factory=lambda: oneof(*dataflow.TEMPLATES))
-    pes: Any = field(default_factory=lambda: oneof(0, 64, 128, 256, 512, 1024, 2048))
-    noc_gb_per_s: Any = field(default_factory=lambda: oneof(4, 8, 16, 32, 48))
-    buffer_kb: Any = field(default_factory=lambda: oneof(32, 64, 128, 256, 512))
+from archwright.space import Architectures, Space
 
 
 @dataclass(frozen=True)
@@ -53,127 +41,60 @@ class Technology:
     noc_um2_per_b_per_cycle: float = 2000.0
 
 
-def codesign_space(tasks: Mapping[str, Space], accelerators: Sequence[Accelerator], **limits: float) -> Space:
-    """All joint designs: for each task the option numbers of its space's decisions, and the sub-accelerators.
-
-    Args:
-        tasks: name -> space of its networks.
-        accelerators: with choices.
-        limits: `total_pes` and `total_noc_gb_per_s`, over all sub-accelerators.
-
-    Raises:
-        ConfigurationError: if there is no task or no accelerator.
-    """
-    if not tasks or not accelerators:
-        raise ConfigurationError("a joint space needs at least one task and one sub-accelerator")
-    networks = {
-        name: tuple(oneof(*range(len(d.options))) if len(d.options) > 1 else 0 for d in space.decisions)
-        for name, space in tasks.items()
-    }
-    space = Space({"tasks": networks, "accelerators": tuple(accelerators)})
-    return space.where(*_limits(space, limits)) if limits else space
-
-
-def _limits(space: Space, limits: Mapping[str, float]) -> list[Callable[[Any], bool]]:
-    fields = {"total_pes": "pes", "total_noc_gb_per_s": "noc_gb_per_s"}
-    unknown = set(limits) - set(fields)
-    if unknown:
-        raise ConfigurationError(f"joint limits are {', '.join(fields)}; got {sorted(unknown)[0]!r}")
-
-    def within(name: str, most: float) -> Callable[[Any], bool]:
-        def rule(tree: Any) -> bool:
-            used = [a for a in tree["accelerators"] if a.pes]
-            return bool(used) and sum(getattr(a, fields[name]) for a in used) <= most
-
-        return rule
-
-    return [within(name, most) for name, most in limits.items()]
-
-
 class CoDesign:
-    """Latency, energy and area of joint designs, and the tasks' accuracies.
+    """Latency, energy and area of joint designs.
 
     Args:
         space: from `codesign_space`.
         tasks: the same mapping of task to network space.
         input_shapes: task -> shape of its input, without the batch axis.
-        accuracy: task -> function of codes (n, decisions) to percent (n,), from a table or a supernet.
         technology: clock, memory and energies.
         latency_limit_ms: what the scheduler aims at when it trades latency for energy; also prunes.
         area_limit_mm2: designs above it are not scheduled.
     """
 
-    metrics = ("latency_ms", "energy_mj", "area_mm2", "accuracy_percent")
+    metrics = ("latency_ms", "energy_mj", "area_mm2")
     deterministic = True
-    cheap = False
+    batched = True
 
     def __init__(
         self,
         space: Space,
         tasks: Mapping[str, Space],
         input_shapes: Mapping[str, Shape],
-        accuracy: Mapping[str, Callable[[np.ndarray], np.ndarray]],
         *,
         technology: Technology | None = None,
         latency_limit_ms: float = np.inf,
         area_limit_mm2: float = np.inf,
     ) -> None:
-        missing = [t for t in tasks if t not in input_shapes or t not in accuracy]
+        missing = [t for t in tasks if t not in input_shapes]
         if missing:
-            raise ConfigurationError(f"the task {missing[0]!r} needs an input shape and an accuracy function")
+            raise ConfigurationError(f"the task {missing[0]!r} needs an input shape")
         self.space, self.tasks, self.input_shapes = space, dict(tasks), dict(input_shapes)
-        self.accuracy, self.technology = dict(accuracy), technology or Technology()
+        self.technology = technology or Technology()
         self.latency_limit_ms, self.area_limit_mm2 = latency_limit_ms, area_limit_mm2
         self._roots = {name: annotate(s) for name, s in self.tasks.items()}
         self.pruned = 0
         self._least_macs: float | None = None
 
     def evaluate(self, architectures: Architectures | np.ndarray, *, fidelity: float = 1.0, seed: int = 0) -> Columns:
-        """Metric -> float64 (n,); latency and energy of pruned designs are infinite."""
+        """Metric -> float64 (n,).
+
+        A pruned design has no energy (NaN); its latency is the lower bound if that breaks the limit, else NaN.
+        """
         codes = architectures if isinstance(architectures, np.ndarray) else architectures.codes
-        hardware = self.hardware(codes)
+        hardware = hardware_of(self.space, codes)
         area = self.area_mm2(hardware)
-        hopeless = (area > self.area_limit_mm2) | (self.least_latency_ms(hardware) > self.latency_limit_ms)
-        latency, energy = np.full(len(codes), np.inf), np.full(len(codes), np.inf)
+        least = self.least_latency_ms(hardware)
+        hopeless = (area > self.area_limit_mm2) | (least > self.latency_limit_ms)
+        latency, energy = np.where(least > self.latency_limit_ms, least, np.nan), np.full(len(codes), np.nan)
         kept = np.flatnonzero(~hopeless)
         self.pruned += int(hopeless.sum())
         for start in range(0, len(kept), 256):
             rows = kept[start : start + 256]
             plan = self.schedule(codes[rows])
             latency[rows], energy[rows] = plan.makespan, plan.energy
-        parts = [self.accuracy[name](self.network_codes(codes, name)) for name in self.tasks]
-        return {
-            "latency_ms": latency,
-            "energy_mj": energy,
-            "area_mm2": area,
-            "accuracy_percent": np.mean(parts, axis=0),
-        }
-
-    def network_codes(self, codes: np.ndarray, task: str) -> np.ndarray:
-        """Codes of one task's networks in its own space, (n, its decisions)."""
-        own = self.tasks[task]
-        columns = []
-        for i, choice in enumerate(self.space.tree["tasks"][task]):
-            if isinstance(choice, Choice):
-                column = codes[:, self.space.decision(choice.name or f"tasks.{task}.{i}").index]
-            else:
-                column = np.zeros(len(codes), dtype=codes.dtype)
-            columns.append(column)
-        return own.canonical(np.stack(columns, axis=1))
-
-    def hardware(self, codes: np.ndarray) -> dict[str, np.ndarray]:
-        """Field of `Accelerator` -> (n, accelerators)."""
-        out: dict[str, list[np.ndarray]] = {}
-        for k, part in enumerate(self.space.tree["accelerators"]):
-            for name in ("template", "pes", "noc_gb_per_s", "buffer_kb"):
-                value = getattr(part, name)
-                if isinstance(value, Choice):
-                    decision = self.space.decision(value.name or f"accelerators.{k}.{name}")
-                    column = np.array(value.options)[codes[:, decision.index]]
-                else:
-                    column = np.full(len(codes), value)
-                out.setdefault(name, []).append(column)
-        return {name: np.stack(columns, axis=1) for name, columns in out.items()}
+        return {"latency_ms": latency, "energy_mj": energy, "area_mm2": area}
 
     def area_mm2(self, hardware: Mapping[str, np.ndarray]) -> np.ndarray:
         """Multipliers, buffers and network on chip, (n,)."""
@@ -200,9 +121,9 @@ class CoDesign:
 
     def layer_costs(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Milliseconds and millijoules, (n, tasks, layers, accelerators), NaN where there is no layer."""
-        hardware = self.hardware(codes)
+        hardware = hardware_of(self.space, codes)
         works = [
-            rows_of(s, self.network_codes(codes, name), self.input_shapes[name], root=self._roots[name])
+            rows_of(s, network_codes(self.space, self.tasks, codes, name), self.input_shapes[name], root=self._roots[name])
             for name, s in self.tasks.items()
         ]
         layers = max(w.index.shape[1] for w in works)

@@ -6,9 +6,9 @@ One model, checked before any work starts; every message is one line that names 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -17,6 +17,7 @@ from archwright.search.budget import Budget
 from archwright.search.problem import Objective, parse_limit
 from archwright.units import unit_of
 
+Config = TypeVar("Config", bound=BaseModel)
 Backend = Literal["onnxruntime", "torch", "torch-compile"]
 Evaluation = Literal["auto", "supernet", "train"]
 Latency = Literal["auto", "table", "measured"]
@@ -80,27 +81,44 @@ class RunConfig(BaseModel):
         Args:
             default: metric and whether it is maximized, where no goal is given.
         """
-        goals: dict[str, str] = {}
-        for metric in self.maximize:
-            goals[metric] = "maximize"
-        for metric in self.minimize:
-            if metric in goals:
-                raise ConfigurationError(f"{metric!r} cannot be both minimized and maximized")
-            goals[metric] = "minimize"
-        if not goals:
-            goals[default[0]] = "maximize" if default[1] else "minimize"
-        bounds: dict[str, dict[str, float]] = {}
-        for text in self.subject_to:
-            limit = parse_limit(text)
-            unit_of(limit.metric)
-            bound = bounds.setdefault(limit.metric, {})
-            for side in ("at_most", "at_least"):
-                if getattr(limit, side) is not None:
-                    bound[side] = getattr(limit, side)
-        return (
-            *(Objective(m, g, **bounds.get(m, {})) for m, g in goals.items()),  # type: ignore[arg-type]
-            *(Objective(m, "limit", **b) for m, b in bounds.items() if m not in goals),
-        )
+        return objectives_of(self.maximize, self.minimize, self.subject_to, default)
+
+
+def objectives_of(
+    maximize: Sequence[str], minimize: Sequence[str], subject_to: Sequence[str], default: tuple[str, bool]
+) -> tuple[Objective, ...]:
+    """Goals and limits; bounds on a goal are joined with it.
+
+    Args:
+        maximize: metrics.
+        minimize: metrics.
+        subject_to: limits as text.
+        default: metric and whether it is maximized, where no goal is given.
+
+    Raises:
+        ConfigurationError: if a limit cannot be read, or goals and bounds contradict each other.
+    """
+    goals: dict[str, str] = {}
+    for metric in maximize:
+        goals[metric] = "maximize"
+    for metric in minimize:
+        if metric in goals:
+            raise ConfigurationError(f"{metric!r} cannot be both minimized and maximized")
+        goals[metric] = "minimize"
+    if not goals:
+        goals[default[0]] = "maximize" if default[1] else "minimize"
+    bounds: dict[str, dict[str, float]] = {}
+    for text in subject_to:
+        limit = parse_limit(text)
+        unit_of(limit.metric)
+        bound = bounds.setdefault(limit.metric, {})
+        for side in ("at_most", "at_least"):
+            if getattr(limit, side) is not None:
+                bound[side] = getattr(limit, side)
+    return (
+        *(Objective(m, g, **bounds.get(m, {})) for m, g in goals.items()),  # type: ignore[arg-type]
+        *(Objective(m, "limit", **b) for m, b in bounds.items() if m not in goals),
+    )
 
 
 def check(values: Mapping[str, Any], source: str = "the arguments") -> RunConfig:
@@ -109,21 +127,26 @@ def check(values: Mapping[str, Any], source: str = "the arguments") -> RunConfig
     Raises:
         ConfigurationError: one line for the first fault: the key, what it got and what it accepts.
     """
+    return check_as(RunConfig, values, source)
+
+
+def check_as(model: type[Config], values: Mapping[str, Any], source: str) -> Config:
+    """A checked configuration of a kind of run; see `check`."""
     for key in values:
-        if key not in RunConfig.model_fields:
-            raise ConfigurationError(f"{source}: unknown key {key!r}; {nearest(key, RunConfig.model_fields)}")
+        if key not in model.model_fields:
+            raise ConfigurationError(f"{source}: unknown key {key!r}; {nearest(key, model.model_fields)}")
     try:
-        return RunConfig(**values)
+        return model(**values)
     except ValidationError as error:
-        raise ConfigurationError(f"{source}: {_sentence(error)}") from None
+        raise ConfigurationError(f"{source}: {_sentence(error, model)}") from None
 
 
-def _sentence(error: ValidationError) -> str:
+def _sentence(error: ValidationError, model: type[BaseModel]) -> str:
     fault = error.errors()[0]
     if isinstance(cause := fault.get("ctx", {}).get("error"), Exception):
         return str(cause)
     key = ".".join(str(part) for part in fault["loc"])
-    known = RunConfig.model_fields.get(str(fault["loc"][0]) if fault["loc"] else "")
+    known = model.model_fields.get(str(fault["loc"][0]) if fault["loc"] else "")
     about = f" ({known.description})" if known is not None and known.description else ""
     legal = get_args(known.annotation) if known is not None and fault["type"] == "literal_error" else ()
     if legal:
@@ -155,18 +178,19 @@ def to_toml(config: RunConfig) -> str:
             continue
         if isinstance(value, dict):
             if value:
-                tables += ["", f"[{key}]", *(f"{k} = {_toml(v)}" for k, v in value.items())]
+                tables += ["", f"[{key}]", *(f"{k} = {toml_value(v)}" for k, v in value.items())]
             continue
-        lines.append(f"{key} = {_toml(value)}" + (f"  # {info.description}" if info.description else ""))
+        lines.append(f"{key} = {toml_value(value)}" + (f"  # {info.description}" if info.description else ""))
     return "\n".join([*lines, *tables]) + "\n"
 
 
-def _toml(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """A value as TOML writes it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
         return f'"{escaped}"'
     if isinstance(value, tuple | list):
-        return "[" + ", ".join(_toml(v) for v in value) + "]"
+        return "[" + ", ".join(toml_value(v) for v in value) + "]"
     return repr(value)

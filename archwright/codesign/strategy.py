@@ -1,0 +1,148 @@
+"""Evolution of joint designs whose parts are inherited whole: a task's network, or the hardware.
+
+NSGA-II's selection (Deb et al., 2002) with variation made for joint spaces: a child takes every task's network, and the
+sub-accelerators, as a whole from one of two parents, because accuracy is a mean and energy nearly a sum over the parts;
+then decisions of one part change. A share of the children are neighbours of the present front (local search). The
+first generation may hold networks that are known to be accurate, as a search of networks first would propose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from archwright.search.pareto import crowding_by_rank, deb_ranks
+from archwright.search.problem import Problem
+from archwright.search.trial import Candidate, Trial
+from archwright.space import Architectures, Space
+from archwright.strategies.common import Memory, Proposals, candidates_of, check_option, rng_of
+
+
+class JointEvolution:
+    """Elitist evolution over the parts of a joint design.
+
+    Args:
+        problem: over a space of `codesign_space`.
+        seed: of all random draws.
+        known: task -> codes (k, its decisions) of networks that are known to be good.
+        population: size of a generation.
+        local: share of the children that are neighbours of the front.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        seed: int = 0,
+        known: Mapping[str, np.ndarray] | None = None,
+        population: int = 60,
+        local: float = 0.4,
+    ) -> None:
+        check_option("population", population, 2)
+        check_option("local", local, 0.0, 1.0)
+        self._space = problem.space
+        self._memory, self._proposals = Memory(problem), Proposals(problem)
+        self._seed, self._asks, self._asked = seed, 0, 0
+        self._population, self._local = population, local
+        self._known = dict(known or {})
+        self._parts = _parts(problem.space)
+        self._parents = np.zeros(0, np.int64)  # rows of the memory, best first
+        self._front = np.zeros(0, np.int64)
+        self._judged = 0
+
+    @property
+    def batch(self) -> int:
+        """What is left of the generation."""
+        return self._population - self._asked % self._population
+
+    def ask(self, n: int) -> Sequence[Candidate]:
+        """At most n: a first generation, then children of the survivors."""
+        rng = rng_of(self._seed, self._asks)
+        self._asks += 1
+        start = self._population - self._asked
+        if start > 0:
+            picked = self._proposals.pick(min(n, start), rng, self._first)
+        else:
+            if not len(self._parents):
+                self._select()
+            picked = self._proposals.pick(n, rng, self._children if len(self._parents) > 1 else self._space.sample)
+        self._asked += len(picked)
+        return candidates_of(picked)
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """Add trials; survivors are chosen once a whole population of them is new."""
+        self._memory.add(trials)
+        if len(self._memory) - self._judged >= self._population:
+            self._select()
+
+    def _select(self) -> None:
+        """Survivors of parents and new trials: by rank, then crowding distance."""
+        memory = self._memory
+        pool = np.concatenate([self._parents, np.arange(self._judged, len(memory))])
+        self._judged = len(memory)
+        losses = memory.losses[pool]
+        ranks = deb_ranks(losses, memory.violation[pool])
+        order = np.lexsort((-crowding_by_rank(losses, ranks), ranks))[: self._population]
+        self._parents = pool[order]
+        self._front = pool[order][ranks[order] == 0]
+
+    def _first(self, n: int, rng: np.random.Generator) -> Architectures:
+        """Random designs; in half of them, networks that are known to be good stand for some tasks."""
+        codes = self._space.sample(n, rng).codes.copy()
+        before = codes.copy()
+        for task, networks in self._known.items():
+            part = self._parts.get(f"tasks.{task}")
+            if part is None or not len(networks):
+                continue
+            rows = np.flatnonzero(rng.random(n) < 0.5)
+            chosen = np.asarray(networks)[rng.integers(0, len(networks), len(rows))]
+            own = [int(self._space.decisions[d].path.rsplit(".", 1)[1]) for d in part]
+            codes[np.ix_(rows, part)] = np.maximum(chosen[:, own], 0)
+        return self._legal(codes, before)
+
+    def _children(self, n: int, rng: np.random.Generator) -> Architectures:
+        memory, parts = self._memory, list(self._parts.values())
+        pairs = np.sort(rng.integers(0, len(self._parents), (2, n, 2)), axis=2)[..., 0]  # best first: tournaments
+        mothers, fathers = (memory.codes[self._parents[p]] for p in pairs)
+        codes = mothers.copy()
+        for part in parts:
+            rows = np.flatnonzero(rng.random(n) < 0.5)
+            codes[np.ix_(rows, part)] = fathers[np.ix_(rows, part)]
+        near = np.flatnonzero(rng.random(n) < self._local)
+        if len(self._front):
+            codes[near] = memory.codes[rng.choice(self._front, len(near))]
+        before = codes.copy()
+        which, steps = rng.integers(0, len(parts), n), rng.integers(1, 3, n)
+        steps[near] = 1
+        for row in range(n):
+            same = bool((codes[row] == mothers[row]).all()) or row in near
+            if same or rng.random() < 0.6:
+                self._change(codes[row], parts[which[row]], int(steps[row]), rng)
+        return self._legal(codes, before)
+
+    def _change(self, code: np.ndarray, part: np.ndarray, steps: int, rng: np.random.Generator) -> None:
+        """Other options for some decisions of one part of a code, in place."""
+        for d in rng.choice(part, min(steps, len(part)), replace=False):
+            size = self._space.decisions[d].size
+            code[d] = (code[d] + rng.integers(1, size)) % size
+
+    def _legal(self, codes: np.ndarray, before: np.ndarray) -> Architectures:
+        """Codes as members; those that break a rule are dropped in favour of what they came from."""
+        codes = self._space.canonical(codes)
+        kept = self._space.is_member(codes)
+        codes[~kept] = self._space.canonical(before[~kept])
+        kept = self._space.is_member(codes)
+        return Architectures(self._space, codes[kept])
+
+
+def _parts(space: Space) -> dict[str, np.ndarray]:
+    """Name of each part that varies -> indices of its decisions: `tasks.NAME`, and `accelerators` all together."""
+    sample = space.sample(64, np.random.default_rng(0)).codes
+    varies = (sample != sample[0]).any(axis=0)
+    parts: dict[str, list[int]] = {}
+    for d in space.decisions:
+        if varies[d.index]:
+            head = d.path.split(".")
+            parts.setdefault(".".join(head[:2]) if head[0] == "tasks" else head[0], []).append(d.index)
+    return {name: np.array(indices) for name, indices in parts.items()}
