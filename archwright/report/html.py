@@ -31,11 +31,20 @@ def report(data: ReportData, path: str | Path) -> Path:
     Raises:
         ExportError: if the file cannot be written.
     """
+    return write_page(page(data), path)
+
+
+def write_page(text: str, path: str | Path) -> Path:
+    """Write a page whole or not at all.
+
+    Raises:
+        ExportError: if the file cannot be written.
+    """
     path = Path(path)
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(page(data), encoding="utf-8")
+        partial.write_text(text, encoding="utf-8")
         os.replace(partial, path)
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -59,6 +68,18 @@ def page(data: ReportData) -> str:
         *(writer.section(section) for section in data.sections),
         writer.section(_reproduce(data)),
     ]
+    return document(data.title, parts)
+
+
+def sections_page(title: str, verdict: str, sections: Sequence[Section]) -> str:
+    """A page of any sections under a title and one sentence."""
+    writer = _Writer()
+    top = f'<header><h1>{escape(title)}</h1><p class="verdict">{escape(verdict)}</p></header>'
+    return document(title, [top, *(writer.section(section) for section in sections)])
+
+
+def document(title: str, parts: Iterable[str]) -> str:
+    """HTML parts as one self-contained page."""
     assets = importlib.resources.files("archwright.report") / "assets"
     plotly = (importlib.resources.files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
     style, script = ((assets / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
@@ -66,7 +87,7 @@ def page(data: ReportData) -> str:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<link rel="icon" href="data:,">'
-        f"<title>{escape(data.title)}</title><style>{style}</style>"
+        f"<title>{escape(title)}</title><style>{style}</style>"
         f"<script>{plotly}</script><script>{script}</script></head>\n<body><main>"
         + "\n".join(part for part in parts if part)
         + "</main></body></html>\n"
@@ -231,15 +252,9 @@ def _layers(data: ReportData) -> Section:
     if not costs:
         costs = {"macs_m": [s.macs / 1e6 for s in steps]}
     metric, values = next(iter(costs.items()))
-    order = sorted(range(len(steps)), key=lambda i: -values[i])
-    kept = sorted(order[:MOST_BARS])
-    left = [i for i in range(len(steps)) if i not in kept]
-    names, heights = [steps[i].name for i in kept], [float(values[i]) for i in kept]
-    colours = [colour_of(steps[i])[1] for i in kept]
-    if left:
-        names.append(f"{len(left)} smaller layers")
-        heights.append(float(sum(values[i] for i in left)))
-        colours.append(plots.GREY)
+    names, heights, colours = plots.largest(
+        [s.name for s in steps], values, [colour_of(s)[1] for s in steps], MOST_BARS
+    )
     name = split_metric(metric)[0]
     note = f"{name[:1].upper() + name[1:]} of each layer, in the order of the network; colours as in the drawing."
     if data.layer_costs:

@@ -40,8 +40,8 @@ def layout(x: str, y: str, height: int = 360, **more: Any) -> dict[str, Any]:
             "align": "left",
         },
         "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "font": {"size": 12}},
-        "xaxis": {**axis, "title": {"text": _safe(x), "standoff": 8}},
-        "yaxis": {**axis, "title": {"text": _safe(y), "standoff": 8}},
+        "xaxis": {**axis, "title": {"text": safe(x), "standoff": 8}},
+        "yaxis": {**axis, "title": {"text": safe(y), "standoff": 8}},
         "hovermode": "closest",
     }
     for key, value in more.items():
@@ -54,7 +54,7 @@ def with_height(figure: Mapping[str, Any], height: int) -> Figure:
     return {**figure, "layout": {**figure["layout"], "height": height}}
 
 
-def _safe(text: str) -> str:
+def safe(text: str) -> str:
     """Plotly reads a small HTML in its texts; what users wrote must not become any."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
@@ -65,11 +65,11 @@ def _hover(data: ReportData, index: int) -> str:
     for metric in list(shown)[:8]:
         value = data.columns[metric][index] if metric in data.columns else float("nan")
         if np.isfinite(value):
-            lines.append(f"{_safe(split_metric(metric)[0])} {with_unit(metric, float(value))}")
+            lines.append(f"{safe(split_metric(metric)[0])} {with_unit(metric, float(value))}")
     if len(data.labels) > index and data.labels[index]:
         text = data.labels[index]
         rows = [text[i : i + 70] for i in range(0, min(len(text), 280), 70)]
-        lines += [_safe(row) for row in rows]
+        lines += [safe(row) for row in rows]
         if len(text) > 280:
             lines[-1] += "…"
     return "<br>".join(lines)
@@ -150,7 +150,7 @@ def _exported(data: ReportData, axes: Sequence[Objective]) -> dict[str, Any]:
     """The exported network where it was measured, as an empty star."""
     x, y = (float(data.measured[o.metric]) for o in axes)
     told = "<br>".join(
-        f"{_safe(split_metric(o.metric)[0])} {with_unit(o.metric, v)}" for o, v in zip(axes, (x, y), strict=True)
+        f"{safe(split_metric(o.metric)[0])} {with_unit(o.metric, v)}" for o, v in zip(axes, (x, y), strict=True)
     )
     return {
         "type": "scatter", "mode": "markers", "name": "as measured", "x": [x], "y": [y], "text": [told],
@@ -224,11 +224,11 @@ def anytime(curves: Sequence[Curve], metric: str) -> Figure:
                  "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
             )  # fmt: skip
         text = [
-            f"{_safe(curve.name)}<br>after {duration(s)}, {t} trials<br>{with_unit(metric, v)}"
+            f"{safe(curve.name)}<br>after {duration(s)}, {t} trials<br>{with_unit(metric, v)}"
             for s, t, v in zip(seconds, trials, values, strict=True)
         ]
         traces.append(
-            {"type": "scatter", "mode": "lines", "name": _safe(curve.name), "x": seconds, "y": values, "text": text,
+            {"type": "scatter", "mode": "lines", "name": safe(curve.name), "x": seconds, "y": values, "text": text,
              "hovertemplate": "%{text}<extra></extra>",
              "line": {"color": colour, "width": 1.8 if i else 2.4, "shape": "hv", "dash": "dot" if i else "solid"}}
         )  # fmt: skip
@@ -281,9 +281,9 @@ def bars(
         "type": "bar", "orientation": "h", "y": list(range(len(names))), "x": [float(v) for v in values],
         "marker": {"color": colours if isinstance(colours, str) else list(colours)}, "text": list(texts),
         "textposition": "outside", "cliponaxis": False, "textfont": {"size": 11.5},
-        "customdata": [_safe(n) for n in names], "hovertemplate": "%{customdata}: %{text}<extra></extra>",
+        "customdata": [safe(n) for n in names], "hovertemplate": "%{customdata}: %{text}<extra></extra>",
     }  # fmt: skip
-    shown = [_safe(n if len(n) <= 34 else f"{n[:16]}…{n[-17:]}") for n in names]
+    shown = [safe(n if len(n) <= 34 else f"{n[:16]}…{n[-17:]}") for n in names]
     return {
         "data": [trace],
         "layout": layout(
@@ -300,6 +300,20 @@ def bars(
     }  # fmt: skip
 
 
+def largest(
+    names: Sequence[str], values: Sequence[float], colours: Sequence[str], most: int
+) -> tuple[list[str], list[float], list[str]]:
+    """The `most` largest values in their order, and the sum of the rest as one grey last entry."""
+    order = sorted(range(len(names)), key=lambda i: -values[i])
+    kept = sorted(order[:most])
+    left = order[most:]
+    out = [names[i] for i in kept], [float(values[i]) for i in kept], [colours[i] for i in kept]
+    if left:
+        for column, last in zip(out, (f"{len(left)} smaller layers", float(sum(values[i] for i in left)), GREY), strict=True):
+            column.append(last)  # type: ignore[arg-type]
+    return out
+
+
 def calibration(found: Calibration) -> Figure:
     """Predicted against measured, with the line where both are equal."""
     x, y = np.asarray(found.predicted, dtype=np.float64), np.asarray(found.measured, dtype=np.float64)
@@ -311,7 +325,7 @@ def calibration(found: Calibration) -> Figure:
     name, unit = split_metric(found.metric)
     text = [
         f"predicted {with_unit(found.metric, a)}<br>measured {with_unit(found.metric, b)}"
-        + (f"<br>{_safe(n[:90])}" if n else "")
+        + (f"<br>{safe(n[:90])}" if n else "")
         for a, b, n in zip(x[known], y[known], np.asarray(names, dtype=object)[known], strict=True)
     ]
     traces = [

@@ -1,32 +1,80 @@
 import json
 
 import pytest
+from typer.testing import CliRunner
 
-from archwright.commands import cost as command
+from archwright.cli import app
+from archwright.errors import ConfigurationError
+
+LLAMA = {
+    "model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
+    "num_key_value_heads": 8, "intermediate_size": 14336, "vocab_size": 128256,
+}  # fmt: skip
 
 
-def lines(net, platform, **options):
-    values = {"shape": (3, 16, 16), "outputs": 10, "batch": 1, "explain": False} | options
-    return list(command._lines(str(net), platform, *values.values()))
+def lines(net, platform, *flags):
+    """What `archwright cost` prints, without the line that names the platform."""
+    done = CliRunner().invoke(app, ["cost", str(net), "--platform", platform, *flags], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return [x.strip() for x in done.output.splitlines() if x.startswith("  ")]
+
+
+def value(found, metric):
+    return float(next(x for x in found if x.startswith(f"{metric} = ")).split(" = ")[1])
+
+
+@pytest.fixture
+def llama(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(LLAMA))
+    return path
 
 
 def test_a_space_is_summarised_and_explained():
-    short, long = (lines("nasbench201", "nvdla_256", explain=e) for e in (False, True))
+    short, long = (lines("nasbench201", "nvdla_256", "--input", "3,16,16", *e) for e in ((), ("--explain",)))
     assert any(x.startswith("latency_ms: ") for x in short)
     assert len(long) > len(short) + 20
 
 
-def test_a_language_models_configuration_is_served(tmp_path):
-    path = tmp_path / "config.json"
-    path.write_text(json.dumps({
-        "model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
-        "num_key_value_heads": 8, "intermediate_size": 14336, "vocab_size": 128256,
-    }))  # fmt: skip
-    found = lines(path, "h200", explain=True)
+def test_a_language_models_configuration_is_served(llama):
+    found = lines(llama, "h200", "--explain")
     assert "8.03 billion weights" in found[0]
-    memory_bound = [x for x in found if x.startswith(("qkv", "ffn_up", "ffn_down"))]
+    memory_bound = [x for x in found if x.startswith(("decode qkv", "decode ffn_up", "decode ffn_down"))]
     assert len(memory_bound) == 3
     assert all("memory bound" in x for x in memory_bound)
+
+
+def test_serving_in_chunks_and_over_devices_changes_what_it_should(llama):
+    whole = lines(llama, "h200", "--tokens-in", "4096")
+    chunked = lines(llama, "h200", "--tokens-in", "4096", "--chunk", "256")
+    shared = lines(llama, "h200", "--tokens-in", "4096", "--tensor", "4")
+    assert "in chunks of 256" in chunked[0] and "4 devices" in shared[0]
+    assert value(chunked, "ttft_ms") > value(whole, "ttft_ms")  # weights are read by every chunk
+    assert value(chunked, "memory_gb") < value(whole, "memory_gb")  # activations of one chunk only
+    assert value(chunked, "tpot_ms") == value(whole, "tpot_ms")
+    assert value(shared, "ttft_ms") < value(whole, "ttft_ms")
+    assert value(shared, "memory_gb") < 0.3 * value(whole, "memory_gb")
+
+
+def test_a_page_shows_rooflines_and_every_platform(tmp_path):
+    path = tmp_path / "cost.html"
+    lines("nasbench201", "h200,eyeriss", "--report", str(path))
+    page = path.read_text()
+    for words in ("Roofline", "Latency by layer on h200", "Energy by layer on eyeriss", "largest network"):
+        assert words in page
+    assert page.count('class="plot"') >= 4
+    assert "http" not in page.split("<body>")[1]
+
+
+def test_mistakes_are_named(tmp_path):
+    for flags, words in (
+        (("nasbench201", "--input", "3,x"), "--input reads like"),
+        (("nasbench201", "--platform", ","), "names at least one platform"),
+        (("missing.onnx",), "there is no file"),
+        (("nasbench201", "--platform", "h2000"), "did you mean 'h200'"),
+    ):
+        with pytest.raises(ConfigurationError, match=words):
+            CliRunner().invoke(app, ["cost", *flags], catch_exceptions=False)
 
 
 @pytest.mark.slow
@@ -37,5 +85,5 @@ def test_an_architecture_file_is_costed(tmp_path):
 
     arch = nasbench201().sample(1, np.random.default_rng(0))[0]
     (tmp_path / "architecture.json").write_text(arch.to_json())
-    found = lines(tmp_path / "architecture.json", "eyeriss", shape=(3, 32, 32))
+    found = lines(tmp_path / "architecture.json", "eyeriss")
     assert found[0].startswith("latency_ms = ")
