@@ -28,15 +28,28 @@ def machine() -> dict[str, Any]:
 
 def finish(name: str, figures: dict[str, Any], *, write: bool = True) -> None:
     """Print the figures and write them to `results/NAME.json`."""
-    result = {
+    text = json.dumps(described(figures), indent=1)
+    print(text)
+    if write:
+        _write(name, text)
+
+
+def write(name: str, figures: dict[str, Any]) -> None:
+    """Write figures to `results/NAME.json`; long runs do so after every part."""
+    _write(name, json.dumps(described(figures), indent=1))
+
+
+def described(figures: dict[str, Any]) -> dict[str, Any]:
+    """Figures with the command, the machine and its load."""
+    return {
         "command": "python " + " ".join([os.path.relpath(sys.argv[0], Path(__file__).parents[1]), *sys.argv[1:]]),
         "date": time.strftime("%Y-%m-%d"),
         "machine": machine(),
         "load_average": round(os.getloadavg()[0], 2),
         **figures,
     }
-    text = json.dumps(result, indent=1)
-    print(text)
-    if write:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"{name}.json").write_text(text + "\n")
+
+
+def _write(name: str, text: str) -> None:
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(text + "\n")
