@@ -6,15 +6,20 @@
 A query returns one noisy training; the incumbent is chosen by what was observed; regret is measured on the mean over
 seeds. `headline` plays the default strategy without any proxy and with the stored zero-cost scores, `peers` the base
 strategies and Optuna's samplers on the same tables in the same process, `strategies` everything else in the package,
-`devices` hypervolumes.
+`devices` hypervolumes. Each result is written once it is there; parts that are not asked for are kept.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
+import os
+import time
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from common import RESULTS, machine
 
 from archwright.benchmarks.protocol import bench
 
@@ -25,79 +30,121 @@ PEERS = (
 )  # fmt: skip
 OTHERS = (
     "bananas", "gbdt_nas", "smbo", "linas", "mcts", "genetic", "ant_colony", "q_mutation", "reinforce", "ppo",
-    "boshnas", "fbnetv3", "diverse_beam", "nsga2(population=20)",
+    "boshnas", "fbnetv3", "diverse_beam", "nsga2(population=20)", "multi_agent_ppo",
 )  # fmt: skip
+SCORED = ("robot",)  # need zero-cost scores
 DEVICES = ("gold_6240", "pixel3", "2080ti_1", "eyeriss", "pi5_onnx")
-SEVERAL = ("auto", "bayesian", "nsga2(population=20)", "random", "optuna:tpe", "optuna:nsgaii")
+SEVERAL = (
+    "auto", "linas", "bayesian", "nsga2", "nsga2(population=20)", "random", "optuna:tpe", "optuna:nsgaii",
+    "optuna:nsgaii(population_size=20)",
+)  # fmt: skip
+PEERS_OF_FRONTS = ("random", "optuna:tpe", "optuna:nsgaii", "optuna:nsgaii(population_size=20)")
+AT = (50, 100, 200)
 
 
-def slim(entry):
-    """Without the curves of simulated time, which are long; regrets stay."""
-    for strategy in entry["strategies"].values():
-        for run in strategy["runs"]:
-            run.pop("simulated_s", None)
-            run.pop("regret", None)
-    return entry
+class Results:
+    """The file of results, written after every entry."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.all: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+
+    def put(self, *keys: str, value: Any) -> None:
+        place = self.all
+        for key in keys[:-1]:
+            place = place.setdefault(key, {})
+        place[keys[-1]] = value
+        head = {
+            "command": "python benchmarks/sample_efficiency.py",
+            "date": time.strftime("%Y-%m-%d"),
+            "machine": machine(),
+            "load_average": round(os.getloadavg()[0], 2),
+        }
+        self.all = head | {k: v for k, v in self.all.items() if k not in head}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(json.dumps(self.all, indent=1) + "\n")
 
 
-def queries(results, strategy, threshold="0.3"):
-    return [e["strategies"][strategy]["summary"]["queries_until"][threshold] for e in results["benchmarks"]]
+def queries(results: Results, part: str, tables: tuple[str, ...], strategy: str, seeds: int, limit: int) -> None:
+    """Play one strategy on all tables and keep its summary, and each seed's queries until 0.3 points of regret."""
+    for table in tables:
+        entry = bench(table, [strategy], seeds=seeds, queries=limit, scores=part.endswith("with_scores"))
+        played = entry["benchmarks"][0]["strategies"][strategy]
+        figures = {
+            "seeds": seeds,
+            "queries": limit,
+            **played["summary"],
+            "queries_until_0.3": [run["queries_until"]["0.3"] for run in played["runs"]],
+        }
+        results.put("regret", part, strategy, table, value=figures)
+        print(part, strategy, table, figures["queries_until"]["0.3"], flush=True)
+    medians = [results.all["regret"][part][strategy][t]["queries_until"]["0.3"]["median"] for t in tables]
+    results.put("median_queries_until_0.3", part, strategy, value=medians)
 
 
-def hypervolumes(results, at=(50, 100, 200)):
-    from statistics import mean
+def fronts(results: Results, device: str, strategies: tuple[str, ...], seeds: int) -> None:
+    """Hypervolumes of accuracy and one device's latency, mean over seeds, as a share of the table's."""
+    goals = {"accuracy_percent": True, f"{device}_latency_ms": False}
+    for strategy in strategies:
+        played = bench(TABLES[0], [strategy], seeds=seeds, queries=max(AT), goals=goals)["benchmarks"][0]
+        curves = np.array([run["hypervolume"] for run in played["strategies"][strategy]["runs"]])
+        mean, error = curves.mean(axis=0), curves.std(axis=0) / np.sqrt(seeds)
+        figures = {
+            "seeds": seeds,
+            **{f"after_{n}": round(float(mean[n - 1]), 5) for n in AT},
+            **{f"standard_error_{n}": round(float(error[n - 1]), 5) for n in AT},
+            "mean_curve": [round(float(v), 5) for v in mean],
+        }
+        results.put("hypervolume", device, strategy, value=figures)
+        print(device, strategy, [figures[f"after_{n}"] for n in AT], flush=True)
+    summarize_fronts(results, device)
 
-    found = {}
-    for entry in results["benchmarks"]:
-        for name, strategy in entry["strategies"].items():
-            curves = [run["hypervolume"] for run in strategy["runs"]]
-            found[name] = {n: round(mean(c[min(n, len(c)) - 1] for c in curves), 5) for n in at if n <= len(curves[0])}
-    return found
+
+def summarize_fronts(results: Results, device: str) -> None:
+    """Whether the default beats every peer, and how many queries LINAS needs for NSGA-II's final hypervolume."""
+    found = results.all["hypervolume"][device]
+    if not {"auto", "linas", "nsga2", *PEERS_OF_FRONTS} <= set(found):
+        return
+    ahead = {
+        f"after_{n}": round(found["auto"][f"after_{n}"] - max(found[p][f"after_{n}"] for p in PEERS_OF_FRONTS), 5)
+        for n in AT
+    }
+    results.put("auto_ahead_of_best_peer", device, value=ahead)
+    needed = {}
+    for name in ("nsga2", "nsga2(population=20)", "optuna:nsgaii", "optuna:nsgaii(population_size=20)"):
+        reached = np.flatnonzero(np.array(found["linas"]["mean_curve"]) >= found[name][f"after_{max(AT)}"])
+        needed[name] = int(reached[0]) + 1 if len(reached) else None
+    results.put("linas_queries_for_final_hypervolume", device, value={"of_queries": max(AT), **needed})
 
 
-def main():
-    parser = argparse.ArgumentParser()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--only", default="headline,peers,strategies,devices")
-    parser.add_argument("--out", default=str(Path(__file__).parent / "results" / "sample_efficiency.json"))
-    arguments = parser.parse_args()
-    parts, out = arguments.only.split(","), Path(arguments.out)
-    summary = json.loads(out.read_text()) if out.exists() else {}
-    summary |= {"python": platform.python_version(), "machine": platform.machine()}
+    parser.add_argument("--strategy", help="only this strategy of the chosen parts")
+    parser.add_argument("--out", type=Path, default=RESULTS / "sample_efficiency.json")
+    given = parser.parse_args()
+    parts, results = given.only.split(","), Results(given.out)
 
-    def play(key, strategies, limit, **options):
-        results = bench(TABLES, strategies, seeds=arguments.seeds, queries=limit, progress=print, **options)
-        summary[key] = {
-            "seeds": arguments.seeds,
-            "queries": limit,
-            "benchmarks": [slim(e) for e in results["benchmarks"]],
-        }
-        return results
+    def chosen(names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(n for n in names if given.strategy in (None, n))
 
+    results.put("target_median_queries_until_0.3", value=TARGETS)
     if "headline" in parts:
-        for key, scores in (("without", False), ("with", True)):
-            results = play(f"headline_{key}_scores", ["auto"], 100, scores=scores)
-            medians = [q["median"] for q in queries(results, "auto")]
-            summary[f"headline_{key}_scores"]["median_queries_to_0.3"] = medians
-            summary[f"headline_{key}_scores"]["target"] = TARGETS[key]
-            print(json.dumps({f"{key} scores": medians, "target": TARGETS[key]}))
+        for name in chosen(("auto",)):
+            for part in ("without_scores", "with_scores"):
+                queries(results, part, TABLES, name, given.seeds, 100)
     if "peers" in parts:
-        results = play("peers", PEERS, 600)
-        print(json.dumps({name: [q["median"] for q in queries(results, name)] for name in PEERS}))
-    if "strategies" in parts:
-        results = play("strategies", OTHERS, 150)
-        print(json.dumps({name: [q["median"] for q in queries(results, name)] for name in OTHERS}))
+        for name in chosen(PEERS):
+            queries(results, "without_scores", TABLES, name, given.seeds, 600)
     if "devices" in parts:
-        summary["hypervolume"] = {}
         for device in DEVICES:
-            goals = {"accuracy_percent": True, f"{device}_latency_ms": False}
-            results = bench(
-                TABLES[0], SEVERAL, seeds=min(arguments.seeds, 20), queries=200, goals=goals, progress=print
-            )
-            summary["hypervolume"][device] = hypervolumes(results)
-            print(json.dumps({device: summary["hypervolume"][device]}))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(summary, indent=1))
+            fronts(results, device, chosen(SEVERAL), min(given.seeds, 20))
+    if "strategies" in parts:
+        for name in chosen(SCORED):
+            queries(results, "with_scores", TABLES, name, given.seeds, 100)
+        for name in chosen(OTHERS):
+            queries(results, "without_scores", TABLES, name, given.seeds, 150)
 
 
 if __name__ == "__main__":

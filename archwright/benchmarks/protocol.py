@@ -84,7 +84,9 @@ def maker(name: str, queries: int) -> Make:
     if name.startswith("optuna:"):
         from archwright.bridges.optuna_strategy import sampler_strategy
 
-        return lambda problem, seed: sampler_strategy(name.removeprefix("optuna:"), problem, seed=seed)
+        label = name.removeprefix("optuna:")
+        sampler, given = parse_strategy(label) if "(" in label else (label, {})
+        return lambda problem, seed: sampler_strategy(sampler, problem, seed=seed, options=given)
     name, options = parse_strategy(name)
     cls = get("strategies", name)
     if options:
@@ -119,7 +121,7 @@ def play(setting: Setting, make: Make, seed: int) -> Played:
     strategy = make(problem, seed)
     seconds = time.perf_counter() - began
     observed: list[np.ndarray] = []
-    true: list[np.ndarray] = []
+    places: list[int] = []
     clock, at = 0.0, []
     while len(observed) < setting.queries:
         began = time.perf_counter()
@@ -134,9 +136,8 @@ def play(setting: Setting, make: Make, seed: int) -> Played:
             values = {o.metric: table.read(o.metric, row, fidelity=candidate.fidelity)[0] for o in objectives}
             full = candidate.fidelity >= 1.0
             loss = problem.losses_of({m: np.array([v]) for m, v in values.items()}, 1)[0]
-            worth = {o.metric: table.read(o.metric, row, true=True) for o in objectives}
             observed.append(loss if full else np.full(len(loss), np.nan))
-            true.append(problem.losses_of(worth, 1)[0])
+            places.append(int(row[0]))
             spent = float(table.duration_s(row, candidate.fidelity)[0])
             clock += spent
             at.append(clock)
@@ -146,7 +147,9 @@ def play(setting: Setting, make: Make, seed: int) -> Played:
         began = time.perf_counter()
         strategy.tell(trials)
         seconds += time.perf_counter() - began
-    return Played(np.array(observed), np.array(true), seconds, np.array(at))
+    worth = {o.metric: table.read(o.metric, np.array(places, np.int64), true=True) for o in objectives}
+    true = problem.losses_of(worth, len(places))
+    return Played(np.array(observed).reshape(true.shape), true, seconds, np.array(at))
 
 
 def regret_of(played: Played, best: float) -> np.ndarray:

@@ -149,7 +149,17 @@ class TableBenchmark:
             known |= self.fidelities.get(self.level(fidelity), {})
         if metric not in known:
             raise ConfigurationError(f"{self.name!r} has no metric {metric!r}; {nearest(metric, known)}")
-        return gather(known[metric], rows)
+        return self._gather(known[metric], rows)
+
+    def _gather(self, source: Measured, rows: np.ndarray) -> np.ndarray:
+        """As `gather`; a column is opened once for the life of the benchmark."""
+        if source not in self._opened:
+            self._opened[source] = source.values()
+        return scaled_rows(self._opened[source], source.scale, rows)
+
+    @cached_property
+    def _opened(self) -> dict[Measured, np.ndarray]:
+        return {}
 
     def level(self, fidelity: float) -> float:
         """The largest effort in the table that does not exceed `fidelity`.
@@ -167,7 +177,7 @@ class TableBenchmark:
     def duration_s(self, rows: np.ndarray, fidelity: float = 1.0) -> np.ndarray:
         """(n,) simulated seconds of an evaluation; 0 where the table has no times."""
         source = self.seconds.get(self.level(fidelity))
-        return np.zeros(len(rows)) if source is None else np.nan_to_num(gather(source, rows))
+        return np.zeros(len(rows)) if source is None else np.nan_to_num(self._gather(source, rows))
 
     def best(self, metric: str | None = None) -> float:
         """The optimum over the whole table of what a comparison is scored on."""
@@ -182,8 +192,12 @@ class TableBenchmark:
 
 def gather(source: Measured, rows: np.ndarray) -> np.ndarray:
     """(n,) float64 values at rows (n,), scaled; NaN for row -1."""
-    stored = source.values()
-    values = stored[np.maximum(rows, 0)].astype(np.float64) * source.scale
+    return scaled_rows(source.values(), source.scale, rows)
+
+
+def scaled_rows(stored: np.ndarray, scale: float, rows: np.ndarray) -> np.ndarray:
+    """(n,) float64 entries of a stored column, scaled; NaN for row -1."""
+    values = stored[np.maximum(rows, 0)].astype(np.float64) * scale
     return np.where(rows >= 0, values, np.nan)
 
 

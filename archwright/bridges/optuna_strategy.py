@@ -119,8 +119,16 @@ def violation_of(trial: optuna.trial.FrozenTrial) -> tuple[float, ...]:
     return (float(trial.user_attrs.get(VIOLATION, 0.0)),)
 
 
-def sampler_strategy(name: str, problem: Problem, *, seed: int = 0) -> OptunaStrategy:
+def sampler_strategy(
+    name: str, problem: Problem, *, seed: int = 0, options: Mapping[str, Any] | None = None
+) -> OptunaStrategy:
     """A strategy from one of Optuna's samplers by a short name.
+
+    Args:
+        name: a key of `SAMPLERS`.
+        problem: what is searched.
+        seed: of the sampler.
+        options: further arguments of the sampler's class, `{"population_size": 20}`.
 
     Raises:
         ConfigurationError: if the name is unknown.
@@ -131,9 +139,9 @@ def sampler_strategy(name: str, problem: Problem, *, seed: int = 0) -> OptunaStr
 
     if name not in SAMPLERS:
         raise ConfigurationError(f"unknown sampler {name!r} of Optuna; {nearest(name, SAMPLERS)}")
-    cls, options = SAMPLERS[name]
+    cls, preset = SAMPLERS[name]
     make: Callable[..., Any] = getattr(optuna.samplers, cls)
-    arguments: dict[str, Any] = {"seed": seed, **options}
+    arguments: dict[str, Any] = {"seed": seed, **preset, **(options or {})}
     if problem.limits and name not in ("random", "qmc"):
         arguments["constraints_func"] = violation_of
     with warnings.catch_warnings():

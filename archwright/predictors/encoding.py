@@ -95,6 +95,7 @@ class Encoder:
         if self._ranks is not None:
             raw["extra"] = self._ranked(raw["extra"])
         self._scales = {name: _scale(block) for name, block in raw.items()}
+        self._encoded = 0 if structural and extra is None else -(1 << 62)  # so many until a small space is listed
 
     @property
     def sizes(self) -> np.ndarray:
@@ -145,7 +146,16 @@ class Encoder:
         return ((ranked - mean) * scale).astype(np.float32)
 
     def __call__(self, architectures: Architectures) -> Encoded:
-        """Encode n architectures."""
+        """Encode n architectures; a small space is encoded once as a whole when that many were asked for."""
+        self._encoded += len(architectures)
+        if self._encoded > LISTED_FROM:
+            whole = whole_space(self.space)
+            if whole is not None and self._encoded > len(whole.codes):
+                return whole.encode(architectures.codes)
+        return self.encode(architectures)
+
+    def encode(self, architectures: Architectures) -> Encoded:
+        """As calling it, without a memory."""
         raw = self._raw(architectures)
         codes = raw.pop("codes")
         if "extra" in raw:
@@ -198,14 +208,42 @@ def _scale(block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 POOL_AT_MOST = 32_768  # members of a space that are encoded at once
+LISTED_FROM = 5_000  # encoded architectures from which on listing a small space is considered
+
+
+@dataclass(frozen=True)
+class Whole:
+    """All members of a small space: codes (n, D), their encoding without extras, and the row of each code."""
+
+    codes: np.ndarray
+    encoded: Encoded
+    row: dict[bytes, int]
+
+    def encode(self, codes: np.ndarray) -> Encoded:
+        """Look up codes (m, D)."""
+        return self.encoded[self.rows(codes)]
+
+    def rows(self, codes: np.ndarray) -> np.ndarray:
+        """(m,) rows of codes (m, D)."""
+        data, width = codes.tobytes(), codes.dtype.itemsize * codes.shape[1]
+        if not width:
+            return np.zeros(len(codes), np.int64)
+        return np.array([self.row[data[i : i + width]] for i in range(0, len(data), width)], np.int64)
+
+
+def encoder_of(space: Space, extra: Extra | None = None, *, structural: bool = True) -> Encoder:
+    """The encoder of a space; without extras the same one for everybody who asks."""
+    return Encoder(space, extra, structural=structural) if extra is not None else _shared_encoder(space, structural)
+
+
+@lru_cache(maxsize=8)
+def _shared_encoder(space: Space, structural: bool) -> Encoder:
+    return Encoder(space, structural=structural)
 
 
 @lru_cache(maxsize=4)
-def whole_space(space: Space) -> tuple[np.ndarray, Encoded] | None:
-    """All codes of a small space and their encoding without extras; None for a large space.
-
-    Kept for the last few spaces: strategies of several seeds share it.
-    """
+def whole_space(space: Space) -> Whole | None:
+    """All of a small space, kept for the last few spaces; None for a large one."""
     from archwright.errors import SpaceError
 
     try:
@@ -214,4 +252,8 @@ def whole_space(space: Space) -> tuple[np.ndarray, Encoded] | None:
     except SpaceError:  # a predicate on the tree makes counting impossible
         return None
     members = space.enumerate()
-    return members.codes, Encoder(space)(members)
+    return Whole(
+        members.codes,
+        encoder_of(space).encode(members),
+        {code.tobytes(): i for i, code in enumerate(members.codes)},
+    )

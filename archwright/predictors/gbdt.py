@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from archwright.errors import require
-from archwright.predictors.encoding import Encoder, Extra
+from archwright.predictors.encoding import Extra, encoder_of
 from archwright.registry import register
 from archwright.space import Architectures, Space
 
@@ -44,7 +44,7 @@ class GradientBoosting:
         structural: bool = True,
     ) -> None:
         require("lightgbm", extra="predictors", feature="gradient-boosted trees")
-        self.encoder = Encoder(space, extra, structural=structural)
+        self.encoder = encoder_of(space, extra, structural=structural)
         self._seed, self._rounds, self._members = seed, rounds, members
         self._boosters: list[Any] = []
 

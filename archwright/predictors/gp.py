@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import cho_solve, solve_triangular
 
-from archwright.predictors.encoding import Encoded, Encoder, Extra
+from archwright.predictors.encoding import Encoded, Encoder, Extra, encoder_of
 from archwright.registry import register
 from archwright.space import Architectures, Space
 
@@ -69,8 +69,9 @@ class GaussianProcess:
         structural: bool = True,
         encoder: Encoder | None = None,
     ) -> None:
-        self.encoder = encoder or Encoder(space, extra, structural=structural)
+        self.encoder = encoder or encoder_of(space, extra, structural=structural)
         self.hyper: Hyper | None = None
+        self.evidence = -np.inf  # log density of the labels up to a constant
 
     def fit(self, architectures: Architectures, values: np.ndarray) -> GaussianProcess:
         """Learn from n architectures with values (n,)."""
@@ -101,6 +102,7 @@ class GaussianProcess:
             evidence = -0.5 * (len(white) + PRIOR) * np.log(scale) - np.log(np.diag(factor)).sum()
             if evidence > best:
                 best, self.hyper, self._factor, self._scale = evidence, s, factor, scale
+        self.evidence = float(best - len(values) * np.log(self._unit))
         self._weights = cho_solve((self._factor, True), self._y, check_finite=False)
         return self
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from archwright.predictors.encoding import Encoder, Extra
+from archwright.predictors.encoding import Extra, encoder_of
 from archwright.registry import register
 from archwright.space import Architectures, Space
 
@@ -71,7 +71,7 @@ class Perceptrons:
         steps: int = 200,
         structural: bool = True,
     ) -> None:
-        self._encoder = Encoder(space, extra, structural=structural)
+        self._encoder = encoder_of(space, extra, structural=structural)
         self._seed, self._members, self._hidden, self._steps = seed, members, hidden, steps
         self._pretrained: dict[str, Tensor] | None = None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from archwright.predictors.encoding import Encoder, Extra
+from archwright.predictors.encoding import Extra, encoder_of
 from archwright.registry import register
 from archwright.space import Architectures, Space
 
@@ -37,7 +37,7 @@ class Ridge:
         pairs: float = 0.0,
         structural: bool = True,
     ) -> None:
-        self._encoder = Encoder(space, extra, structural=structural)
+        self._encoder = encoder_of(space, extra, structural=structural)
         self._pairs = pairs
 
     def _kernel(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -70,12 +70,11 @@ def choose(problem: Problem, trials: int | None) -> tuple[str, str]:
         return evolution, f"the evaluators are cost models, whose answers cost less than a model of them ({members})"
     if trials is not None and trials > MODELLED:
         return evolution, f"{trials:,} trials are more than a Gaussian process learns from ({members})"
-    if several:
+    if len(problem.goals) > 2:
         return (
             "linas",
-            f"a trial is costly and a front is wanted, which evolution on predictors spreads along ({members})",
+            f"a trial is costly and a front of many goals is wanted, which evolution on predictors spreads along "
+            f"({members})",
         )
-    return (
-        "bayesian",
-        f"a trial is costly, so each is placed where a model expects the largest gain ({members})",
-    )
+    what = "the largest gain of hypervolume" if several else "the largest gain"
+    return "bayesian", f"a trial is costly, so each is placed where a model expects {what} ({members})"

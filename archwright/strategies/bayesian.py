@@ -4,7 +4,8 @@ Jones et al., "Efficient global optimization of expensive black-box functions" (
 `archwright.predictors.gp`, whose inputs follow from the space alone: canonical codes, how often shared options are
 taken, the longest and shortest way through the network's graph and the number of ways. Columns of cheap evaluators that
 are not themselves goals (zero-cost scores, parameter counts) are taken as further inputs. One objective: expected
-improvement of the log gap. Two: expected hypervolume improvement. More: ParEGO (Knowles, 2006). Limits: times the
+improvement of the log gap. Two: expected hypervolume improvement, each loss on its own scale or that of its log gap,
+whichever makes the labels likelier. More: ParEGO (Knowles, 2006). Limits: times the
 probability to keep them (Gardner et al., 2014). Several candidates an ask, and candidates still out, are believed to
 give what is predicted (Ginsbourger et al., 2010, "kriging believer"). Differences: no architecture is proposed whose
 graph is known to compute what an evaluated one computes.
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from archwright.predictors.encoding import Encoder
+from archwright.predictors.encoding import encoder_of
 from archwright.registry import register
 from archwright.search.problem import Problem
 from archwright.search.trial import Candidate, Trial
@@ -69,7 +70,7 @@ class BayesianOptimization:
         self._free = FreeColumns(problem)
         extra = self._free if features and self._free else None
         self._guided = extra is not None and bool(self._free.scores)
-        self._encoder = Encoder(problem.space, extra, structural=structural)
+        self._encoder = encoder_of(problem.space, extra, structural=structural)
         self._pool = Pool(self._encoder, extra, structural)
         self._model = Surrogate(problem, self._pool, self._encoder, self._free, labels)
         self._pending: dict[bytes, np.ndarray] = {}

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from archwright.predictors.encoding import Encoder
+from archwright.predictors.encoding import encoder_of
 from archwright.registry import register
 from archwright.search.problem import Problem
 from archwright.search.trial import Candidate, Trial
@@ -106,7 +106,7 @@ class Boshnas:
         check_option("chance", chance, 0.0, 1.0)
         self._space, self._seed, self._asks, self._asked = problem.space, seed, 0, 0
         self._memory, self._proposals = Memory(problem), Proposals(problem)
-        self._encoder = Encoder(problem.space, structural=False)
+        self._encoder = encoder_of(problem.space, structural=False)
         self._nets: Networks | None = None
         self._fitted = 0
         self._starts, self._weight, self._unsure, self._chance = starts, weight, unsure, chance

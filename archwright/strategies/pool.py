@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from archwright.predictors.encoding import Encoded, Encoder, Extra, whole_space
+from archwright.predictors.encoding import Encoded, Encoder, Extra, Whole, whole_space
 from archwright.space.architecture import Architectures
 from archwright.space.space import Space
 
@@ -38,15 +38,13 @@ class Pool:
 
     def __init__(self, encoder: Encoder, extra: Extra | None, structural: bool) -> None:
         self._space, self._encoder = encoder.space, encoder
+        self._listed = whole_space(self._space) if structural else None
         self._whole: Candidates | None = None
-        if structural:
-            whole = whole_space(self._space)
-            if whole is not None:
-                self._whole = _with_extra(self._space, encoder, whole, extra)
-                self._alive = np.ones(len(self._whole), bool)
-                self._keys = self._whole.encoded.keys()
-                self._rows = {code.tobytes(): i for i, code in enumerate(self._whole.codes)}
-                self._noted: set[bytes] = set()
+        if self._listed is not None:
+            self._whole = _with_extra(self._space, encoder, self._listed, extra)
+            self._alive = np.ones(len(self._whole), bool)
+            self._keys = self._whole.encoded.keys()
+            self._noted: set[bytes] = set()
 
     def candidates(self, best: np.ndarray, told: Encoded, seen: set[bytes], rng: np.random.Generator) -> Candidates:
         """Members to choose from.
@@ -69,15 +67,15 @@ class Pool:
 
     def encode(self, codes: np.ndarray) -> Encoded:
         """Encode codes (n, D); those of a small space are looked up."""
-        if self._whole is None:
+        if self._whole is None or self._listed is None:
             return self._encoder(Architectures(self._space, codes))
-        return self._whole.encoded[np.array([self._rows[code.tobytes()] for code in codes], np.int64)]
+        return self._whole.encoded[self._listed.rows(codes)]
 
     def _note(self, seen: set[bytes]) -> None:
         """Strike out what was proposed, and what computes the same."""
-        assert self._whole is not None
+        assert self._listed is not None
         for code in seen - self._noted:
-            row = self._rows[code]
+            row = self._listed.row[code]
             self._alive &= self._keys != self._keys[row]
         self._noted = set(seen)
 
@@ -93,8 +91,8 @@ class Pool:
         return near + further + children + self._space.sample(n, rng)
 
 
-def _with_extra(space: Space, encoder: Encoder, whole: tuple[np.ndarray, Encoded], extra: Extra | None) -> Candidates:
-    codes, encoded = whole
+def _with_extra(space: Space, encoder: Encoder, whole: Whole, extra: Extra | None) -> Candidates:
+    codes, encoded = whole.codes, whole.encoded
     if extra is None:
         return Candidates(codes, encoded)
     blocks = {**encoded.blocks, "extra": encoder.extra_block(Architectures(space, codes))}

@@ -14,9 +14,12 @@ from archwright.search.problem import Objective, Problem
 from archwright.search.trial import Trial
 from archwright.space.architecture import Architectures
 from archwright.strategies.acquisition import (
+    Plain,
+    Scale,
     expected_hypervolume_improvement,
     expected_improvement,
     log_gap,
+    log_gap_of,
     tchebycheff,
 )
 from archwright.strategies.free_columns import FreeColumns
@@ -52,6 +55,7 @@ class Surrogate:
         self._limited = np.zeros((0, len(self._limits)))
         self._violation = np.zeros(0)
         self._fitted_at = 0
+        self._scales: list[Scale] = [Plain()] * len(problem.goals)
 
     def add(self, trials: Sequence[Trial]) -> None:
         """Keep codes, losses and the limited metrics."""
@@ -115,14 +119,38 @@ class Surrogate:
         if losses.shape[1] == 1:
             known = np.isfinite(losses[:, 0])
             scaled[known, 0] = log_gap(losses[known, 0])
-        self._targets = np.concatenate([scaled, self._limited[rows]], axis=1)
         feasible = (self._violation[rows] == 0) & np.isfinite(scaled).all(axis=1)
         self._reached = scaled[feasible]
-        for model, values in zip(self._models, self._targets.T, strict=True):
-            known = np.isfinite(values)
-            model.fit_encoded(self._data[known], values[known], None if anew else model.hyper)
+        self._targets = np.concatenate([scaled, self._limited[rows]], axis=1)
+        for j, model in enumerate(self._models):
+            known = np.isfinite(self._targets[:, j])
+            data, values = self._data[known], self._targets[known, j]
+            if scaled.shape[1] == 2 and j < 2 and not self._known[j]:
+                self._scales[j] = self._best_scale(model, data, values, self._scales[j], anew)
+                self._targets[known, j] = self._scales[j](values)
+            else:
+                model.fit_encoded(data, values, None if anew else model.hyper)
         if anew:
             self._fitted_at = len(self.codes)
+
+    def _best_scale(
+        self, model: GaussianProcess, data: Encoded, values: np.ndarray, before: Scale, anew: bool
+    ) -> Scale:
+        """Fit on the scale under which the losses are likelier (Snelson et al., 2004, "Warped Gaussian processes").
+
+        Between searches for hyperparameters the kind of scale is kept.
+        """
+        scales: list[Scale] = [Plain(), log_gap_of(values)]
+        if not anew:
+            scales = [s for s in scales if type(s) is type(before)]
+        fits = []
+        for scale in scales:
+            model.fit_encoded(data, scale(values), None if anew else model.hyper)
+            fits.append((model.evidence + scale.log_slope(values), model.hyper))
+        best = int(np.argmax([evidence for evidence, _ in fits]))
+        if best != len(fits) - 1:
+            model.fit_encoded(data, scales[best](values), fits[best][1])
+        return scales[best]
 
     # what a candidate is worth
 
@@ -137,7 +165,8 @@ class Surrogate:
         if len(candidates) <= SCORED:
             return np.arange(len(candidates))
         goals = len(self.problem.goals)
-        means = np.stack([m.mean_encoded(candidates) for m in self._models[:goals]], axis=1)
+        predicted = zip(self._scales, self._models[:goals], strict=True)
+        means = np.stack([scale.back(model.mean_encoded(candidates)) for scale, model in predicted], axis=1)
         directions = np.ones((1, 1)) if goals == 1 else rng.dirichlet(np.ones(goals), 8)
         share = SCORED * 3 // 4 // len(directions)
         rows = [np.argpartition(tchebycheff(means, w), share)[:share] for w in directions]
@@ -159,7 +188,7 @@ class Surrogate:
             return feasible * expected_improvement(mean[:, 0], std[:, 0], float(self._reached.min()))
         if goals == 2:
             reference = np.full(2, REFERENCE)
-            return feasible * expected_hypervolume_improvement(mean, std, self._reached, reference)
+            return feasible * expected_hypervolume_improvement(mean, std, self._reached, reference, self._scales)
         weights = rng.dirichlet(np.ones(goals))
         best = float(tchebycheff(self._reached, weights).min())
         spread = np.sqrt((np.square(std) * weights**2).sum(axis=1))

@@ -7,9 +7,11 @@ from archwright.search.problem import Objective, Problem
 from archwright.space import Architectures, Space, oneof
 from archwright.spaces.nasbench201 import nasbench201
 from archwright.strategies.acquisition import (
+    Plain,
     expected_hypervolume_improvement,
     expected_improvement,
     log_gap,
+    log_gap_of,
     tchebycheff,
 )
 from archwright.strategies.auto import Auto
@@ -59,6 +61,32 @@ def test_with_no_front_the_whole_box_is_to_be_gained():
         np.array([[0.5, 0.25]]), np.full((1, 2), 1e-6), np.zeros((0, 2)), np.ones(2)
     )
     assert found[0] == pytest.approx(0.5 * 0.75, abs=1e-4)
+
+
+def test_a_shifted_log_normal_loss_is_integrated_exactly_and_mapped_back():
+    losses = np.array([3.0, 4.0, 6.0, 30.0])
+    scale = log_gap_of(losses)
+    assert np.allclose(scale.back(scale(losses)), losses)
+    mean, std = np.array([[-1.0], [0.5]]), np.array([[0.3], [0.8]])
+    drawn = scale.back(mean + std * np.random.default_rng(0).standard_normal((2, 400_000)))
+    for limit in (3.5, 5.0, 9.0):
+        expected = np.maximum(limit - drawn, 0.0).mean(axis=1)
+        assert np.allclose(scale.below(limit, mean, std)[:, 0], expected, rtol=0.02, atol=2e-3)
+    step = 1e-6
+    slopes = (scale(losses + step) - scale(losses)) / step
+    assert np.isclose(scale.log_slope(losses), np.log(slopes).sum(), atol=1e-4)
+
+
+def test_hypervolume_improvement_on_a_log_scale_equals_a_monte_carlo_estimate():
+    points, reference = np.array([[0.2, 0.8], [0.5, 0.3]]), np.array([1.1, 1.1])
+    scales = (log_gap_of(np.array([0.0, 0.4, 1.0])), Plain())
+    mean, std = np.array([[-0.9, 0.2]]), np.array([[0.5, 0.2]])
+    drawn = mean + std * np.random.default_rng(1).standard_normal((20_000, 2))
+    drawn[:, 0] = scales[0].back(drawn[:, 0])
+    before = hypervolume(points, reference)
+    gains = [hypervolume(np.vstack([points, d]), reference) - before for d in drawn]
+    found = expected_hypervolume_improvement(mean, std, points, reference, scales)
+    assert np.isclose(found[0], np.mean(gains), rtol=0.03)
 
 
 def test_the_log_gap_keeps_the_order_and_spreads_the_best():
@@ -138,7 +166,8 @@ def test_candidates_that_are_out_are_not_proposed_again():
         ((Toy(),), ("error_percent", "params_m"), 100_000, "nsga2"),
         ((Size(),), ("size_count",), None, "random"),
         ((Size(),), ("size_count",), 100, "regularized_evolution"),
-        ((Size(), Toy()), ("error_percent", "size_count"), 50, "linas"),
+        ((Size(), Toy()), ("error_percent", "size_count"), 50, "bayesian"),
+        ((Size(), Toy()), ("error_percent", "params_m", "size_count"), 50, "linas"),
         ((Toy(),), ("error_percent",), 50, "bayesian"),
     ],
 )
