@@ -23,7 +23,6 @@ os.environ["ARCHWRIGHT_KERNELS"] = "off"  # compiled kernels have no second deri
 import numpy as np
 import torch
 from common import write
-from small_images import cifar10_16px
 
 from archwright.analysis.hessian import HessianProduct, top_eigenvalues
 from archwright.gradient import GradientSearch
@@ -31,6 +30,7 @@ from archwright.gradient.measure import batch_statistics
 from archwright.gradient.recipes import recipe
 from archwright.gradient.selections.argmax import Argmax
 from archwright.spaces.nasbench201 import nasbench201, to_string
+from archwright.tasks import load
 
 NAMES = ("darts", "sd-darts")
 
@@ -97,7 +97,7 @@ def one(name: str, options: argparse.Namespace, seed: int, task: Any) -> dict[st
 def main() -> None:
     options = arguments()
     torch.set_num_threads(1)
-    task = cifar10_16px(options.images)
+    task = load("cifar10_20k", pixels=16, images=options.images)
     rows: list[dict[str, Any]] = []
     for seed in range(options.seeds):
         for name in NAMES:

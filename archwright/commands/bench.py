@@ -7,10 +7,14 @@ from typing import Annotated
 
 import typer
 
+from archwright.commands.one_shot import one_shot
+
+bench_app = typer.Typer(invoke_without_command=True)
 data_app = typer.Typer(help="Tables and datasets on this machine.", no_args_is_help=True)
 
 
 def bench(
+    context: typer.Context,
     benchmark: Annotated[
         str, typer.Option(help="registered benchmarks, with commas between; digits-conv needs no data")
     ] = "digits-conv",
@@ -25,6 +29,8 @@ def bench(
     out: Annotated[Path, typer.Option(help="folder for results.json and report.html")] = Path("runs/bench"),
 ) -> None:
     """Compare strategies on tables, each with several seeds; random search is always among them."""
+    if context.invoked_subcommand is not None:
+        return
     from archwright.benchmarks.protocol import bench_command
 
     bench_command(
@@ -73,7 +79,9 @@ def dashboard(
 
 def add_to(app: typer.Typer) -> None:
     """Put the commands into the main program."""
-    app.command()(bench)
+    bench_app.callback()(bench)
+    bench_app.command("one-shot")(one_shot)
+    app.add_typer(bench_app, name="bench")
     app.command()(compare)
     app.command()(dashboard)
     app.add_typer(data_app, name="data")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from archwright.data import data_file
+from archwright.errors import ConfigurationError
 from archwright.registry import register
 from archwright.tasks.arrays import read_npz
 from archwright.tasks.base import Task
@@ -24,16 +25,26 @@ def undelta(difference: np.ndarray) -> np.ndarray:
 
 
 @register("tasks", "cifar10_20k", labels={"kind": "classification", "input": "3 x 32 x 32 images", "external": True})
-def cifar10_20k(*, seed: int = 0, valid_share: float = 0.125) -> Task:
+def cifar10_20k(*, seed: int = 0, valid_share: float = 0.125, pixels: int = 32, images: int = 16_000) -> Task:
     """CIFAR-10 subset (Krizhevsky, 2009): 16,000 training and 4,000 test images, stratified.
 
     Args:
         seed: draws the valid part.
         valid_share: share of the training images that becomes the valid part.
+        pixels: height and width, 32 or 16; smaller images are means of 2 x 2 pixels.
+        images: of the training images the first so many; they are shuffled.
+
+    Raises:
+        ConfigurationError: if a size is not offered.
     """
+    if pixels not in (16, 32) or not 1 <= images <= 16_000:
+        raise ConfigurationError(f"cifar10_20k has 16 or 32 pixels and 1 to 16,000 images, got {pixels} and {images}")
     found = read_npz(data_file("train/cifar10_20k.npz"))
-    x = {part: undelta(found[f"x_{part}_delta"]) for part in ("train", "test")}
-    y = {part: found[f"y_{part}"].astype(np.int64) for part in ("train", "test")}
+    counts = {"train": images, "test": None}
+    x = {part: undelta(found[f"x_{part}_delta"][:count]) for part, count in counts.items()}
+    if pixels == 16:
+        x = {part: v.reshape(-1, 3, 16, 2, 16, 2).mean((3, 5)).round().astype(np.uint8) for part, v in x.items()}
+    y = {part: found[f"y_{part}"][:count].astype(np.int64) for part, count in counts.items()}
     names = [str(c) for c in found["classes"]]
     arrays = Arrays(x, y, "cifar10_20k", extra={"class_names": names})
     return task_of(arrays, kind="classification", seed=seed, valid_share=valid_share, flip=True)
