@@ -18,6 +18,9 @@ def print_list(kind: str | None = None, console: Console | None = None) -> None:
     console = console or Console()
     if kind is not None:
         _print_kind(kind, console)
+        if kind == "strategies":
+            console.print("\nDifferentiable and one-shot recipes, strategies too; each with its parts:\n", style="bold")
+            _print_kind("recipes", console)
         return
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold")

@@ -78,13 +78,14 @@ class SearchData:
         rng = np.random.default_rng([self.seed, 0xBA7C, epoch])
         stream = self._endless(valid, np.random.default_rng([self.seed, 0xBA7D, epoch]))
         for batch in train.batches(self.batch, rng=rng, shuffle=True, augment=self.augment):
-            yield self._placed(batch), self._placed(next(stream))
+            yield self.placed(batch), self.placed(next(stream))
 
     def _endless(self, split: Split, rng: np.random.Generator) -> Iterator[Batch]:
         while True:
             yield from split.batches(self.batch, rng=rng, shuffle=True, augment=self.augment)
 
-    def _placed(self, batch: Batch) -> Batch:
+    def placed(self, batch: Batch) -> Batch:
+        """A batch on the device of the search, images with the channels last in memory."""
         inputs, targets = batch
         inputs = to_device(inputs, self.device)
         if isinstance(inputs, torch.Tensor) and inputs.dim() == 4:
@@ -97,7 +98,7 @@ class SearchData:
         for i, batch in enumerate(self.measuring(epoch).batches(self.batch, rng=rng, shuffle=True)):
             if batches and i >= batches:
                 return
-            yield self._placed(batch)
+            yield self.placed(batch)
 
 
 def _rows(split: TensorSplit, rows: np.ndarray) -> TensorSplit:

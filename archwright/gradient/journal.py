@@ -39,11 +39,14 @@ class Journal:
         if self.log is not None:
             self.log.close()
 
-    def write(self, search: GradientSearch, record: dict[str, Any]) -> None:
-        """One epoch; an epoch that was logged before a kill is not logged again."""
+    def write(self, search: GradientSearch) -> None:
+        """The epochs that are not in the log yet; more than one only after a kill between checkpoint and log."""
+        for record in search.history[self.written :] if self.log is not None else ():
+            self._write(search, record)
+
+    def _write(self, search: GradientSearch, record: dict[str, Any]) -> None:
+        assert self.log is not None
         number = int(record["epoch"]) - 1
-        if self.log is None or number < self.written:
-            return
         architecture = search.space.architectures(np.array([record["code"]]))[0]
         metrics = {
             search.task.metric: float(record[search.task.metric]),

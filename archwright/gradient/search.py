@@ -148,13 +148,19 @@ class GradientSearch:
             raise ConfigurationError(f"epochs must lie in 0..{self.method.epochs} (the method's), got {until}")
         with Journal(self.folder, self.space, self.task, self.method) as journal:
             while self.epoch < until:
-                record = self._one_epoch()
-                journal.write(self, record)
-                if self.folder is not None and distributed.rank_and_size()[0] == 0:
-                    self.state().save(self.folder / CHECKPOINT)
+                record = self.advance()
+                journal.write(self)
                 if on_epoch is not None and on_epoch(record):
                     break
-        return self._result(random)
+        return self.result(random)
+
+    def advance(self) -> dict[str, Any]:
+        """One more epoch and the checkpoint after it; the epoch's record."""
+        record = self._one_epoch()
+        if self.folder is not None and distributed.rank_and_size()[0] == 0:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.state().save(self.folder / CHECKPOINT)
+        return record
 
     def _one_epoch(self) -> dict[str, Any]:
         started = time.perf_counter()
@@ -316,7 +322,12 @@ class GradientSearch:
         """
         restore(self, state)
 
-    def _result(self, random: int) -> GradientResult:
+    def result(self, random: int = 20) -> GradientResult:
+        """What was found so far; a selection that trains the supernet on does so after the last epoch.
+
+        Args:
+            random: as in `run`.
+        """
         if self.epoch < self.method.epochs:
             last = self.method.selection.choose(self)
         else:

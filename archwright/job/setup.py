@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from archwright import registry
 from archwright.costs.counts import Counts
 from archwright.errors import ConfigurationError, SpaceError, nearest
 from archwright.job.config import RunConfig
@@ -43,6 +44,11 @@ class Setup:
         """Whether some goal or limit is on latency."""
         return any(o.metric in LATENCY for o in self.objectives)
 
+    @property
+    def differentiable(self) -> bool:
+        """Whether the strategy is a recipe of differentiable or one-shot search."""
+        return self.config.strategy in registry.names("recipes")
+
     def problem(self, *evaluators: Any) -> Problem:
         """The problem over these evaluators and the counts."""
         return Problem(self.space, self.objectives, (self.counts, *evaluators))
@@ -77,7 +83,10 @@ def prepare(config: RunConfig, *, task: Any = None, space: Space | None = None) 
     if not faulty:
         _check_limits(objectives, counts)
     _check_strategy(config)
-    return Setup(config, loaded, found, objectives, Budget.parse(config.budget), counts, faulty)
+    setup = Setup(config, loaded, found, objectives, Budget.parse(config.budget), counts, faulty)
+    if setup.differentiable:
+        _check_recipe(setup)
+    return setup
 
 
 def _known(objective: Objective, known: tuple[str, ...], task: Task) -> Objective:
@@ -133,18 +142,28 @@ def _extreme(counts: Counts, metric: str, sign: float) -> float:
     return best
 
 
-def _check_strategy(config: RunConfig) -> None:
-    from archwright import registry
+def _check_recipe(setup: Setup) -> None:
+    """Refuse what a search by gradients cannot do."""
+    from archwright.job.gradient import method_of
 
+    name = setup.config.strategy
+    if setup.faulty:
+        raise SpaceError(f"the recipe {name!r} trains all networks of a space at once: {setup.faulty}")
+    if not setup.space.decisions:
+        raise SpaceError(f"the recipe {name!r} needs a space with decisions, this one has a single network")
+    if setup.latency and setup.config.latency == "measured":
+        raise ConfigurationError(
+            f"the recipe {name!r} needs latency as a sum over operators: latency must be 'auto' or 'table'"
+        )
+    method_of(setup, (setup.counts,))
+
+
+def _check_strategy(config: RunConfig) -> None:
+    names = ("auto", *registry.names("strategies"), *registry.names("recipes"))
+    if config.strategy not in names:
+        raise ConfigurationError(f"unknown strategy {config.strategy!r}; {nearest(config.strategy, names)}")
     if config.strategy in registry.names("recipes"):
-        raise ConfigurationError(
-            f"{config.strategy!r} is a differentiable recipe, which a job cannot run yet; call it from Python: "
-            f"search(space, task, {config.strategy!r}) of archwright.gradient.search"
-        )
-    if config.strategy not in ("auto", *registry.names("strategies")):
-        raise ConfigurationError(
-            f"unknown strategy {config.strategy!r}; {nearest(config.strategy, ('auto', *registry.names('strategies')))}"
-        )
+        return  # its options are those of a method, which is made below
     if config.strategy_options and config.strategy == "auto":
         raise ConfigurationError("strategy_options belong to a strategy given by name, and the strategy is 'auto'")
     if config.strategy_options:

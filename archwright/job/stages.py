@@ -17,7 +17,8 @@ from archwright.evaluators.inherited import InheritedEvaluator
 from archwright.evaluators.measured import MeasuredLatency
 from archwright.evaluators.train import TrainEvaluator
 from archwright.export.bundle import export_best
-from archwright.job.clock import ENDS, ENDS_TRAIN, ENDS_TRAIN_TWICE, Clock
+from archwright.job import gradient
+from archwright.job.clock import ENDS, ENDS_GRADIENT, ENDS_TRAIN, ENDS_TRAIN_TWICE, Clock
 from archwright.job.executors import executor_for
 from archwright.job.finalists import Finalist, choose, finish
 from archwright.job.progress import Progress
@@ -35,6 +36,7 @@ from archwright.nets.supernet import Supernet
 from archwright.nets.train import evaluate, train
 from archwright.nets.train_supernet import train_supernet
 from archwright.search.budget import Budget
+from archwright.search.executor import Executor, InProcess
 from archwright.search.log import replace_file
 from archwright.search.problem import Problem
 from archwright.search.result import SearchResult
@@ -61,8 +63,11 @@ class Stages:
         self.kept = self.folder / "checkpoint"
         self.clock = Clock(self.kept / "clock.json", self.setup.budget, self.progress.start, self._ends())
         self.recipe = Recipe(epochs=self.config.epochs)
+        self.epochs: gradient.EpochStrategy | None = None  # of a differentiable recipe
 
     def _ends(self) -> Mapping[str, float]:
+        if self.setup.differentiable:
+            return ENDS_GRADIENT
         return ENDS if self.uses_supernet else ENDS_TRAIN_TWICE if self.config.baseline else ENDS_TRAIN
 
     @property
@@ -71,6 +76,8 @@ class Stages:
 
         By default it does, unless nothing can be shared or there is no time to train shared weights well.
         """
+        if self.setup.differentiable:
+            return True
         if self.config.evaluation != "auto":
             return self.config.evaluation == "supernet"
         return len(self.space.decisions) > 0 and not self.setup.faulty and not (self.kept / "alone").exists()
@@ -86,7 +93,7 @@ class Stages:
             self.progress.say(f"  some networks cannot be built, so each is trained by itself: {self.setup.faulty}")
         self.first_network()
         latency = self.latency()
-        quality = self.quality()
+        quality = self.mixture(latency) if self.setup.differentiable else self.quality()
         problem = self.setup.problem(*latency, quality)
         result = self.search(problem)
         baseline = self.baseline(problem, result)
@@ -199,6 +206,13 @@ class Stages:
         task, recipe = self._for_trials()
         return TrainEvaluator(task, recipe, device=self.config.device, folder=self.kept / "trials")
 
+    def mixture(self, latency: Sequence[Any]) -> gradient.SharedWeights:
+        """The evaluator that goes with a differentiable recipe: shared weights while they are trained."""
+        with self.progress.stage(f"preparing {self.config.strategy}"):
+            self.epochs, quality = gradient.start(self, latency)
+            self.progress.say(f"  {self.epochs.plan()}")
+        return quality
+
     def _trained_supernet(self, supernet: Supernet) -> bool:
         try:
             return self.train_supernet(supernet)
@@ -291,9 +305,12 @@ class Stages:
         budget = Budget(trials=self.setup.budget.trials, seconds=seconds)
         with self.progress.stage(f"search with {name}"):
             result = run(
-                problem, name, budget, self.folder, executor_for(self.config), (self._watch(problem),),
-                seed=self.config.seed, options=self.config.strategy_options, config=self.config.model_dump(),
+                problem, self.epochs or name, budget, self.folder, self._executor(), (self._watch(problem),),
+                seed=self.config.seed, options=None if self.epochs else self.config.strategy_options,
+                config=self.config.model_dump(),
             )  # fmt: skip
+            if self.epochs is not None:
+                self.progress.say(f"  {self.epochs.report()}")
             share = 100 * result.feasible_share
             self.progress.say(
                 f"  {len(result.trials)} trials ({result.cache_hits} known already), {share:.0f} % feasible; "
@@ -302,6 +319,9 @@ class Stages:
         replace_file(done, json.dumps({"strategy": name, "trials": len(result.trials), "budget": self.config.budget}))
         self.clock.keep()
         return result
+
+    def _executor(self) -> Executor:
+        return InProcess() if self.epochs is not None else executor_for(self.config)
 
     def strategy_name(self) -> str:
         """The configured strategy; `auto` is nsga2 over shared weights, which answer in milliseconds."""
@@ -335,7 +355,7 @@ class Stages:
         with self.progress.stage("random search with as many trials"):
             limit = None if self.uses_supernet else self.clock.left("baseline", 2.0)
             budget = Budget(trials=len(result.trials), seconds=limit)
-            found = run(problem, "random", budget, folder, executor_for(self.config),
+            found = run(problem, "random", budget, folder, self._executor(),
                         (self._watch(problem),), seed=self.config.seed + 1)  # fmt: skip
             self.progress.say(f"  best {self._line(found.best.metrics)}")
         self.clock.keep()
@@ -346,7 +366,8 @@ class Stages:
     def finalists(self, problem: Problem, result: SearchResult, quality: Any) -> list[Finalist]:
         """Fine-tune and re-measure the most promising networks."""
         with self.progress.stage("finalists: trained on, re-measured"):
-            chosen = choose(problem, result, self.config.finalists)
+            count = self.config.finalists
+            chosen = self.epochs.finalists(result, count) if self.epochs else choose(problem, result, count)
             done: list[Finalist] = []
             for i, trial in enumerate(chosen):
                 try:

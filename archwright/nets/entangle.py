@@ -15,6 +15,7 @@ import copy
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -183,6 +184,7 @@ class Entangled:
 
     def __init__(self, large: nn.Module | None, hull: Setting, settings: Settings, allowed: np.ndarray) -> None:
         self.large, self.settings, self.allowed = large, settings, allowed
+        self.output = hull[0].output(*hull[1])
         first = settings.table[int(settings.rows[allowed][0])]
         self.module = _twin(hull, first, large)
         self.masks: dict[str, Mask] = {}
@@ -193,14 +195,17 @@ class Entangled:
 
     def _find_masks(self, hull: Setting) -> None:
         leaf, shapes = hull
-        kinds = [_small(self.settings.table[row]) for row in range(len(self.settings.table))]
+        rows = np.unique(self.settings.rows[self.allowed]).tolist()
+        kinds = {row: parameter_shapes(*self.settings.table[row]) for row in rows}
         assert self.large is not None
+        own = {name for name, _ in self.module.named_parameters()}
         for name, tensor in self.large.named_parameters():
+            if name not in own:  # this structure, such as an identity, does without it
+                continue
             indicators: dict[int, np.ndarray] = {}
             axes = leaf.axes_of(name, tensor.dim())
             cuts = {
-                row: _indicators(leaf, shapes, self.settings.table[row], name, tensor, kinds[row][name])
-                for row in np.unique(self.settings.rows[self.allowed]).tolist()
+                row: _indicators(leaf, shapes, self.settings.table[row], name, tensor, kinds[row][name]) for row in rows
             }
             for dim, axis in enumerate(axes):
                 if axis is None or (dim > 0 and axis.startswith("in")):
@@ -243,17 +248,17 @@ class Entangled:
         return self.module(*values)
 
     def runs(self, shapes: Sequence[Shape]) -> bool:
-        """Whether this structure accepts inputs of the largest shapes."""
+        """Whether this structure turns inputs of the largest shapes into the largest output."""
         twin = copy.deepcopy(self.module).to("meta")
         for module in twin.modules():
             if isinstance(module, ActiveNorm):
                 return True
         try:
             with torch.no_grad():
-                twin.eval()(*(torch.empty(1, *s, device="meta", dtype=self.dtype) for s in shapes))
+                out = twin.eval()(*(torch.empty(1, *s, device="meta", dtype=self.dtype) for s in shapes))
         except RuntimeError:
             return False
-        return True
+        return tuple(out.shape[1:]) == self.output
 
     @property
     def dtype(self) -> torch.dtype:
@@ -314,8 +319,9 @@ def _replaced(root: nn.Module, name: str, new: nn.Module) -> nn.Module:
     return root
 
 
-def _small(setting: Setting) -> dict[str, tuple[int, ...]]:
-    leaf, shapes = setting
+@lru_cache(maxsize=4096)
+def parameter_shapes(leaf: Leaf, shapes: tuple[Shape, ...]) -> Mapping[str, tuple[int, ...]]:
+    """Shapes of the parameters of a leaf's module."""
     with torch.device("meta"):
         module = leaf.module(*shapes)
     return {name: tuple(p.shape) for name, p in module.named_parameters()}

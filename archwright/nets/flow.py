@@ -110,7 +110,18 @@ class Scalars:
                 return False
             if isinstance(factor, Total) and not any(self.is_active(factor.path, k) for k in factor.options):
                 return False
+            if isinstance(factor, Joint) and not self._any_setting(factor):
+                return False
         return True
+
+    def _any_setting(self, factor: Joint) -> bool:
+        """Whether an allowed joint setting is made of options that take part."""
+        left = factor.allowed
+        for axis, path in enumerate(factor.paths):
+            active = self.weights.active.get(path)
+            if active is not None:
+                left = left.index_select(axis, torch.tensor(active, dtype=torch.int64))
+        return bool(left.any())
 
     def product(self, factors: tuple[Factor, ...]) -> Tensor | None:
         """Product of factors, None for one."""

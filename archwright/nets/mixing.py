@@ -7,10 +7,10 @@ combined is a `Mixing`:
 - between operators the sum of outputs (DARTS, Liu et al., 2019, equation 2);
 - between slices of one elastic operator either one call with a superposed weight (TangleNAS, Sukthankar et al., 2024)
   or the sum of each slice's outputs;
-- the length of a repeat: sum_t a_t x_t, x_t being the value after t copies.
+- the length of a repeat: sum_t a_t x_t, x_t being the value after t copies;
+- a concatenation of elastic values: the sum over the layouts that occur, each on the channels that it has.
 
-With one-hot weights a mixture computes what `Supernet.forward` computes. Channels that a concatenation places behind an
-elastic input have no fixed position, so such spaces are refused.
+With one-hot weights a mixture computes what `Supernet.forward` computes.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from archwright.errors import SpaceError
-from archwright.nets.entangle import Entangled, Settings, groups_of, keeps_zeros, signature
+from archwright.nets.entangle import Entangled, Settings, groups_of, keeps_zeros, parameter_shapes, signature
 from archwright.nets.flow import (
     Factor,
     Flow,
     FunctionNode,
+    Joint,
     ModuleNode,
     Node,
     Pick,
@@ -70,6 +71,7 @@ class Mixing:
     optimised: bool = True
 
 
+LAYOUTS = 64  # of one concatenation; more are refused
 Term = tuple[tuple[Factor, ...], int, Shape]  # factors, value, its shape
 
 
@@ -204,7 +206,7 @@ class Recorder(Walker):
         first = self.grids.table[found[0]][0]
         if leaf.site:
             site, module, large_leaf = self.supernet._large(placed(first, leaf.site))
-            shapes = site.shapes
+            shapes = tuple(at_positions(v.hull, s) for v, s in zip(values, site.shapes, strict=True))
         else:
             shapes = tuple(v.hull for v in values)
             large_leaf = self._largest(found)
@@ -215,10 +217,28 @@ class Recorder(Walker):
         if len(found) == 1 and self.grids.table[found[0]][:2] == (large_leaf, shapes):
             return [((), self.add(ModuleNode(inputs, self.count, module)), large_leaf.output(*shapes))]
         if isinstance(leaf, ConcatJoin):
-            raise SpaceError("an elastic value enters a concatenation, which has no fixed place for what follows it")
+            return self._concatenated(leaf.site, shapes, rows, inputs)
         if self.mixing.entangled or not elastic:
             return self._entangled(large_leaf, shapes, module, rows, inputs, leaf.site)
         return self._separately(leaf.site, shapes, rows, inputs, elastic)
+
+    def _concatenated(self, site: str, shapes: tuple[Shape, ...], rows: Grid, inputs: tuple[int, ...]) -> list[Term]:
+        """One call for every layout: what follows a part has another place wherever the part has another size."""
+        found = [r for r in np.unique(rows.ids).tolist() if r >= 0]
+        if len(found) > LAYOUTS:
+            raise SpaceError(
+                f"the values that meet in a concatenation have {len(found)} layouts (at most {LAYOUTS} are mixed); "
+                "search the space by sampled paths, or let all options put out one size"
+            )
+        paths = tuple(self.paths[d] for d in rows.decisions)
+        terms: list[Term] = []
+        for row in found:
+            resolved, own, output = self.grids.table[row]
+            small = tuple(self.narrowed(n, s, o) for n, s, o in zip(inputs, shapes, own, strict=True))
+            module = self.supernet._shared(Step("", placed(resolved, site), (), own, 0, output), {})
+            factor = Joint(paths, torch.from_numpy(rows.ids == row))
+            terms.append(((factor,), self.add(ModuleNode(small, self.count, module)), output))
+        return terms
 
     def _largest(self, rows: Sequence[int]) -> Leaf:
         return max((self.grids.table[r] for r in rows), key=lambda row: row[2])[0]
@@ -319,15 +339,17 @@ class Recorder(Walker):
         return any(len({inside(*self.grids.table[r][:2]) for r in column}) > 1 for column in lines.T.tolist())
 
 
+def at_positions(have: Shape, want: Shape) -> Shape:
+    """The channels of one image shape with the positions of another: convolutions of a site run on any size."""
+    return (want[0], *have[1:]) if len(have) == len(want) > 2 else want
+
+
 def inside(leaf: Leaf, shapes: tuple[Shape, ...]) -> Any:
     """What of a leaf's module does not depend on how many channels come in: structure and sizes."""
-    with torch.device("meta"):
-        module = leaf.module(*shapes)
     sizes = []
-    for name, p in module.named_parameters():
-        axes = leaf.axes_of(name, p.dim())
-        kept = tuple(n for d, n in enumerate(p.shape) if d == 0 or not (axes[d] or "").startswith("in"))
-        sizes.append((name, kept))
+    for name, shape in parameter_shapes(leaf, shapes).items():
+        axes = leaf.axes_of(name, len(shape))
+        sizes.append((name, tuple(n for d, n in enumerate(shape) if d == 0 or not (axes[d] or "").startswith("in"))))
     return signature(leaf.layer(*shapes)), tuple(sizes)
 
 

@@ -95,7 +95,7 @@ class _Inliner:
     def _function(self, node: fx.Node, values: dict[fx.Node, int]) -> int:
         used = list(dict.fromkeys(node.all_input_nodes))
         inputs = tuple(values[n] for n in used)
-        if node.target in (operator.add, torch.add) and len(used) == 2 and not node.kwargs:
+        if node.target in (operator.add, torch.add) and len(used) == 2 and not node.kwargs and _of_tensors(node):
             shape = ()
             return self.add(SumNode(inputs, self.count, ((), ()), shape))
         positions = {n: i for i, n in enumerate(used)}
@@ -103,6 +103,17 @@ class _Inliner:
         pure = node.target in PURE and len(used) == 1
         key = (node.target, repr(_shown(node.args)), repr(_shown(node.kwargs))) if pure else None
         return self.add(FunctionNode(inputs, self.count, call, key))
+
+
+def _of_tensors(node: fx.Node) -> bool:
+    """Whether all that a node reads are tensors, not sizes of tensors."""
+    return all(_is_tensor(n) for n in node.all_input_nodes)
+
+
+def _is_tensor(node: fx.Node) -> bool:
+    if node.op in ("placeholder", "call_module"):
+        return True
+    return node.target not in (getattr, "size", "dim", "numel", "stride") and any(map(_is_tensor, node.all_input_nodes))
 
 
 def _shown(value: Any) -> Any:

@@ -74,7 +74,10 @@ class GridWalker(Walker):
         decisions = list(dict.fromkeys([*(d for g in grids for d in g.decisions), *own, *(d for d, _ in self.context)]))
         sizes = tuple(self.options[d] for d in decisions)
         if int(np.prod(sizes, dtype=np.int64)) > GRID:
-            raise SpaceError(f"the cost of one operator depends on {len(decisions)} decisions with {sizes} options")
+            raise SpaceError(
+                f"one operator of this space depends on {len(decisions)} decisions with {sizes} options, more joint "
+                f"settings than the {GRID:,} that costs and mixtures can weigh; search it by trials or sampled paths"
+            )
         return decisions, sizes
 
     def leaf(self, leaf: Leaf, values: tuple[Grid, ...]) -> Grid:

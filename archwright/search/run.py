@@ -132,7 +132,7 @@ def _strategy(
     if not isinstance(strategy, str):
         if options:
             raise ConfigurationError("options belong to a strategy given by name; an instance has its own already")
-        return type(strategy).__name__, strategy
+        return str(getattr(strategy, "name", type(strategy).__name__)), strategy
     make: Callable[..., Strategy] = get("strategies", strategy)
     try:
         return strategy, make(problem, seed=seed, **(options or {}))

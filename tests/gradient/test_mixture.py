@@ -216,10 +216,21 @@ def test_missing_weights_are_named():
         Supernet(space, IMAGE).mixture(torch.randn(2, *IMAGE), {})
 
 
-def test_elastic_values_in_a_concatenation_are_refused():
-    branches = Concat((Conv(oneof(2, 4)), Conv(3)))
+@pytest.mark.parametrize("entangled", [True, False], ids=["superposed", "separate"])
+def test_what_follows_an_elastic_part_of_a_concatenation_keeps_its_weights(entangled):
+    branches = Concat((Conv(oneof(2, 4)), Conv(oneof(1, 2, 3))))
     space = Space(Sequential((branches, Conv(4), Classifier(2))))
-    with pytest.raises(SpaceError, match="concatenation"):
+    supernet = filled(Supernet(space, IMAGE)).eval()
+    x = torch.randn(2, *IMAGE, dtype=torch.float64)
+    for a in space.enumerate():
+        mixed = supernet.mixture(x, one_hot(a), Mixing(entangled))
+        torch.testing.assert_close(mixed, supernet(x, a), rtol=1e-10, atol=1e-10)
+
+
+def test_a_concatenation_of_too_many_layouts_is_refused():
+    widths = tuple(range(1, 10))
+    space = Space(Sequential((Concat((Conv(oneof(*widths)), Conv(oneof(*widths)))), Conv(4), Classifier(2))))
+    with pytest.raises(SpaceError, match="81 layouts"):
         weights = {d.path: torch.ones(d.size) / d.size for d in space.decisions}
         Supernet(space, IMAGE).mixture(torch.randn(2, *IMAGE), weights)
 

@@ -30,7 +30,7 @@ NEEDS_DATA = {
     ),
     "option of no strategy": ("[strategy_options]\npopulation = 10", "given by name"),
     "unknown option of the data": ("[data_options]\nfolds = 3", "takes no option 'folds'"),
-    "differentiable recipe": ('strategy = "pc-darts"', "call it from Python"),
+    "recipe for cells on a space without": ('strategy = "pc-darts"', "cells"),
     "limit that nothing meets": ('subject_to = ["params_m<=0.000001"]', "the smallest has"),
     "no such data": ('data = "no/such/folder"', "no/such/folder"),
     "unit of another quantity": ('subject_to = ["latency_mj<=1"]', "cannot be converted"),

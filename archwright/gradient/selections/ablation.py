@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,7 @@ from archwright.gradient.relaxations.base import Relaxation
 from archwright.gradient.selections.base import Selection, legal_code, likeliest
 from archwright.gradient.selections.perturbation import check_mixture
 from archwright.registry import register
-from archwright.space import Architecture
+from archwright.space import Architecture, Space
 
 if TYPE_CHECKING:
     from archwright.gradient.search import GradientSearch
@@ -58,6 +58,11 @@ class Ablation(Selection):
                 search.tune(self.tuning, seed=i)
         code = np.array([search.core.left(d.index)[0] for d in decisions], dtype=np.int64)
         return search.space.architectures(legal_code(search.space, code)[None])[0]
+
+    def within(self, space: Space, seconds: float, *, epoch_s: float, batch_s: float) -> Ablation:
+        """Shorter tuning."""
+        left = seconds - self.rounds * sum(d.size for d in space.decisions) * max(1, self.batches) * batch_s
+        return replace(self, tuning=min(self.tuning, max(0.0, left / (self.rounds * epoch_s))))
 
     def scores(self, search: GradientSearch) -> dict[tuple[int, int], float]:
         """(decision, option) -> what the validation loss gains when the option is removed."""

@@ -40,6 +40,17 @@ class Selection(ABC):
         """The architecture at the end; a selection may train the supernet further."""
         return self.choose(search)
 
+    def within(self, space: Space, seconds: float, *, epoch_s: float, batch_s: float) -> Selection:
+        """This selection with as much work in `finish` as fits into some seconds.
+
+        Args:
+            space: that is searched.
+            seconds: for `finish`.
+            epoch_s: seconds of training an epoch.
+            batch_s: seconds of measuring a batch.
+        """
+        return self
+
 
 def log_chances(search: GradientSearch) -> list[np.ndarray]:
     """Log of the chances of every decision's options, (options,) each; removed options have -inf."""

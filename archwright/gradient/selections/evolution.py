@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from archwright.gradient.selections.base import Selection, admitted, likeliest
 from archwright.registry import register
-from archwright.space import Architecture
+from archwright.space import Architecture, Space
 
 if TYPE_CHECKING:
     from archwright.gradient.search import GradientSearch
@@ -58,6 +58,11 @@ class Evolution(Selection):
             children = np.concatenate([crossed.codes, mutants.codes])
             pool = list(space.architectures(children[admitted(search, children)]))
         return max(known.values(), key=lambda pair: pair[0])[1]
+
+    def within(self, space: Space, seconds: float, *, epoch_s: float, batch_s: float) -> Evolution:
+        """Fewer generations, one at least."""
+        fits = int(seconds / (self.population * self.batches * batch_s))
+        return replace(self, generations=max(1, min(self.generations, fits)))
 
     def _sample(self, search: GradientSearch, n: int, rng: np.random.Generator) -> list[Architecture]:
         """Random admitted architectures."""

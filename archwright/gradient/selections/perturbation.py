@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,7 @@ from archwright.gradient.relaxations.base import Relaxation
 from archwright.gradient.selections.base import Selection, legal_code, likeliest
 from archwright.gradient.selections.edges import EdgeGroup, edge_groups
 from archwright.registry import register
-from archwright.space import Architecture
+from archwright.space import Architecture, Space
 
 if TYPE_CHECKING:
     from archwright.gradient.search import GradientSearch
@@ -75,6 +75,11 @@ class Perturbation(Selection):
                 search.core.fix(group.decisions[i], group.none[i])
                 search.tune(self.tuning, seed=1000 + group.decisions[i])
         return search.space.architectures(legal_code(search.space, code)[None])[0]
+
+    def within(self, space: Space, seconds: float, *, epoch_s: float, batch_s: float) -> Perturbation:
+        """Shorter tuning."""
+        left = seconds - sum(d.size for d in space.decisions) * max(1, self.batches) * batch_s
+        return replace(self, tuning=min(self.tuning, max(0.0, left / (2 * len(space.decisions) * epoch_s))))
 
     def _groups(self, search: GradientSearch) -> list[EdgeGroup]:
         try:

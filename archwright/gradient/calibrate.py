@@ -1,0 +1,95 @@
+"""Meeting a measured target: measure what was found, correct the cost model by it, select again.
+
+A table of operator latencies is off by some percent on every network (`LatencyTable.report` says by how much), so a net
+that keeps to a budget by the table may miss it when measured. The error is nearly the same for similar networks; one
+factor, taken from the last measured network, removes most of it. Nothing is trained again: the architecture parameters
+stay, only the selection moves to the corrected budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from archwright.errors import ConfigurationError
+from archwright.gradient.penalties.cost import Budget, check_metric
+from archwright.gradient.penalties.limit import Limit
+from archwright.gradient.selections.base import likeliest
+from archwright.space import Architecture
+
+if TYPE_CHECKING:
+    from archwright.costs.base import AdditiveCost
+    from archwright.gradient.search import GradientSearch
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One selected architecture: what the cost model said and what was measured, in the metric's unit."""
+
+    architecture: Architecture
+    predicted: float
+    measured: float
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """The architecture whose measured cost is nearest to the target, and all attempts in their order."""
+
+    architecture: Architecture
+    measured: float
+    met: bool
+    attempts: tuple[Attempt, ...]
+
+
+def meet_target(
+    search: GradientSearch,
+    cost: AdditiveCost,
+    metric: str,
+    target: float,
+    measure: Callable[[Architecture], float],
+    *,
+    tolerance: float = 0.05,
+    rounds: int = 6,
+) -> Calibrated:
+    """Select until the measured cost is within the tolerance of the target.
+
+    Each round takes the likeliest architecture whose corrected cost is within half the tolerance of the target. Limits
+    of the method on the same metric are set aside for that, all others are kept; the search is left as it was.
+
+    Args:
+        search: whose architecture parameters are final.
+        cost: model to correct.
+        metric: of the model.
+        target: in the metric's unit.
+        measure: architecture -> measured value in the same unit.
+        tolerance: share of the target.
+        rounds: measurements at most.
+
+    Raises:
+        ConfigurationError: if a number makes no sense, or no architecture of the space has such a cost.
+    """
+    check_metric(cost, metric)
+    if target <= 0 or not 0 < tolerance < 1 or rounds < 1:
+        raise ConfigurationError(
+            f"a target needs target > 0, tolerance in (0, 1) and rounds >= 1, got {target}, {tolerance}, {rounds}"
+        )
+    method, factor, attempts = search.method, 1.0, list[Attempt]()
+    others = tuple(p for p in method.penalties if not (isinstance(p, Budget | Limit) and p.metric == metric))
+    try:
+        for _ in range(rounds):
+            high, low = ((1.0 + sign * tolerance / 2) * target / factor for sign in (1, -1))
+            search.method = method.with_(penalties=(*others, Limit(cost, metric, high, low)))
+            found = likeliest(search)
+            predicted = float(cost.evaluate(found.code[None])[metric][0])
+            attempts.append(Attempt(found, predicted, measure(found)))
+            if abs(attempts[-1].measured / target - 1.0) <= tolerance:
+                break
+            factor = attempts[-1].measured / predicted
+    finally:
+        search.method = method
+    best = min(attempts, key=lambda a: abs(a.measured - target))
+    return Calibrated(best.architecture, best.measured, abs(best.measured / target - 1.0) <= tolerance, tuple(attempts))
+
+
+__all__ = ["Attempt", "Calibrated", "meet_target"]

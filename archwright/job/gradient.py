@@ -1,0 +1,284 @@
+"""Differentiable recipes in the main job: the search by gradients as a strategy whose trials are its epochs.
+
+Each `ask` trains one epoch and proposes the architecture that the parameters stand for then; the last one proposes what
+the method's selection ends with. So the log, the limits, resuming and the report are those of every other strategy.
+Limits on costs become hard budgets of the search, cheap goals become expected costs in its loss.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from archwright.costs.base import AdditiveCost
+from archwright.errors import ConfigurationError, SpaceError
+from archwright.gradient.measure import batch_statistics, measure
+from archwright.gradient.method import Method
+from archwright.gradient.penalties.base import Penalty
+from archwright.gradient.penalties.cost import Budget, ExpectedCost
+from archwright.gradient.penalties.limit import Limit
+from archwright.gradient.recipes import recipe
+from archwright.gradient.search import GradientSearch
+from archwright.gradient.selections.argmax import Argmax
+from archwright.gradient.selections.base import Selection
+from archwright.gradient.selections.darts_edges import DartsEdges
+from archwright.gradient.selections.edges import edge_groups
+from archwright.nets.recalibrate import recalibrate_
+from archwright.nets.train import to_format
+from archwright.search.log import replace_file
+from archwright.search.result import SearchResult
+from archwright.search.trial import Candidate, Trial
+from archwright.space import Architecture, Architectures, Space
+from archwright.tasks.base import Task
+
+if TYPE_CHECKING:
+    from archwright.job.setup import Setup
+    from archwright.job.stages import Stages
+    from archwright.nets.build import Network
+
+SAMPLES = 2000  # of the valid part, that a trial is measured on
+FEW_STEPS = 100  # of a search, below which it is said that they are few
+FEWEST_STEPS = 8  # of an epoch; with fewer the batch is made smaller
+TIMED_STEPS, TIMED_S = 3, 3.0  # steps that are timed, fewer once so many seconds are over
+FINISH = 0.4  # share of the search's time for a selection that works on after the last epoch
+
+
+# ---- the method of a job ------------------------------------------------------------------------------------------
+
+
+def method_of(setup: Setup, costs: Sequence[Any] = ()) -> Method:
+    """The recipe with the job's settings, and the job's goals and limits as penalties.
+
+    Args:
+        setup: of the job.
+        costs: evaluators of which the additive ones can be expected.
+
+    Raises:
+        ConfigurationError: if the recipe does not fit the space or the options.
+    """
+    config = setup.config
+    method = recipe(config.strategy, **config.strategy_options)
+    method.mixing.search_space(setup.space)
+    if isinstance(method.selection, DartsEdges) and not _has_edges(setup.space):
+        method = method.with_(selection=Argmax())
+    penalties = (*method.penalties, *_penalties(setup, costs, method.relaxation.learned))
+    return method.with_(penalties=penalties, batch=_batch(method, setup))
+
+
+def _has_edges(space: Space) -> bool:
+    try:
+        return bool(edge_groups(space))
+    except ConfigurationError:
+        return False
+
+
+def _batch(method: Method, setup: Setup) -> int:
+    """The recipe's batch, or less where an epoch would have hardly any steps."""
+    if "batch" in setup.config.strategy_options:
+        return method.batch
+    rows = int(min(method.train_share, 1.0 - method.train_share) * len(setup.task.train))
+    return max(1, min(method.batch, max(8, rows // FEWEST_STEPS), rows))
+
+
+def _penalties(setup: Setup, costs: Sequence[Any], learned: bool) -> list[Penalty]:
+    found: list[Penalty] = []
+    for o in setup.objectives:
+        cost = next((c for c in costs if isinstance(c, AdditiveCost) and o.metric in c.metrics), None)
+        if cost is None:
+            continue
+        smooth = learned and _is_expected(cost, setup.space)
+        if o.at_most is not None and smooth:
+            found.append(Budget(cost, o.metric, o.at_most))
+        if o.at_least is not None or (o.at_most is not None and not smooth):
+            found.append(Limit(cost, o.metric, o.at_most, o.at_least))
+        if o.goal == "minimize" and smooth:
+            typical = cost.evaluate(setup.space.sample(256, np.random.default_rng(0)))[o.metric]
+            found.append(ExpectedCost(cost, o.metric, "linear", scale=float(np.median(typical)) or 1.0))
+    return found
+
+
+def _is_expected(cost: AdditiveCost, space: Space) -> bool:
+    """Whether the expectation of a cost can be computed: not where an operator depends on too many decisions."""
+    try:
+        cost.expected({d.path: torch.full((d.size,), 1.0 / d.size) for d in space.decisions})
+    except SpaceError:
+        return False
+    return True
+
+
+# ---- evaluators ---------------------------------------------------------------------------------------------------
+
+
+class SharedWeights:
+    """Evaluator: an architecture with the search's shared weights as they are now, and the statistics of each batch."""
+
+    deterministic = True  # within an epoch; an epoch is a fidelity
+    batched = True
+
+    def __init__(self, search: GradientSearch, task: Task) -> None:
+        self.search, self.metrics = search, task.metrics
+        self.split = task.valid.take(min(len(task.valid), SAMPLES), np.random.default_rng([search.seed, 0x51]))
+
+    def evaluate(self, architectures: Architectures, *, fidelity: float = 1.0, seed: int = 0) -> dict[str, np.ndarray]:
+        """Measure n architectures, see `Evaluator.evaluate`; fidelity names the epoch."""
+        rows = [self._one(a) for a in architectures]
+        return {m: np.array([row[m] for row in rows], dtype=np.float64) for m in self.metrics}
+
+    def _one(self, architecture: Architecture) -> Mapping[str, float]:
+        s = self.search
+        weights = s.core.one_hot(architecture.code.tolist())
+        batches = (s.data.placed(b) for b in self.split.batches(s.method.batch))
+        with batch_statistics(s.core.supernet):
+            return measure(s.task, lambda x: s.core.outputs(x, weights), batches)
+
+
+class SharedPaths(SharedWeights):
+    """The same where single paths were trained: their weights are worth starting from."""
+
+    def network(self, architecture: Architecture) -> Network:
+        """The extracted network with fresh batch-norm statistics."""
+        s = self.search
+        net: Any = s.core.network(architecture)
+        rng = np.random.default_rng([s.seed, 0xCA1])
+        recalibrate_(net, (s.data.placed(b) for b in s.task.train.take(512, rng).batches(128)))
+        to_format(net, torch.contiguous_format)
+        return net
+
+
+# ---- the strategy -------------------------------------------------------------------------------------------------
+
+
+class EpochStrategy:
+    """A search by gradients that proposes an architecture an epoch, and the one it ends with."""
+
+    batch = 1
+
+    def __init__(self, name: str, search: GradientSearch) -> None:
+        self.name, self.search, self.asked = name, search, 0
+
+    def ask(self, n: int) -> Sequence[Candidate]:
+        """The architecture of the next epoch, at last the one that was found, then nothing."""
+        s, number = self.search, self.asked
+        self.asked += 1
+        if number > s.method.epochs:
+            return ()
+        if number == s.method.epochs:
+            return (Candidate(self.found()),)
+        while s.epoch <= number:
+            s.advance()
+        code = np.array([s.history[number]["code"]])
+        return (Candidate(s.space.architectures(code)[0], fidelity=(number + 1) / (s.method.epochs + 1)),)
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """Nothing to learn: the search measures by itself."""
+
+    def found(self) -> Architecture:
+        """What the selection ends with; written down, as it may take long."""
+        s = self.search
+        assert s.folder is not None
+        path = s.folder / "found.json"
+        if not path.exists():
+            replace_file(path, json.dumps({"code": s.result(0).architecture.code.tolist()}))
+        return s.space.architectures(np.array([json.loads(path.read_text())["code"]]))[0]
+
+    def finalists(self, result: SearchResult, count: int) -> list[Trial]:
+        """The architecture that was found, then those of the last epochs that differ; feasible ones first."""
+        first: dict[bytes, Trial] = {}
+        for trial in sorted(result.trials, key=lambda t: (t.state != "complete", -t.number)):
+            first.setdefault(trial.candidate.architecture.key, trial)
+        return list(first.values())[:count]
+
+    def plan(self) -> str:
+        """How long the search will be."""
+        s = self.search
+        words = f"{s.method.epochs} epochs of {s.data.steps} steps of {s.method.batch} + {s.method.batch} rows"
+        few = s.method.epochs * s.data.steps < FEW_STEPS
+        return words + ("; so few steps decide little: give more time, or a smaller space" if few else "")
+
+    def report(self) -> str:
+        """What the last epoch says about the search."""
+        s = self.search
+        last = s.history[-1]
+        gap = (
+            "" if last["discretisation_gap"] is None else f", discretisation gap {last['discretisation_gap']:.3f} nats"
+        )
+        words = f"{s.epoch} epochs, entropy {last['entropy']:.2f}{gap}, {100 * last['skip_share']:.0f} % skips"
+        return words + (" (collapsed: more than half of the edges only skip)" if last["collapsed"] else "")
+
+
+# ---- how long -----------------------------------------------------------------------------------------------------
+
+
+def start(job: Stages, costs: Sequence[Any]) -> tuple[EpochStrategy, SharedWeights]:
+    """The strategy of a job and the evaluator of its trials, as far as an earlier part of the job got.
+
+    Args:
+        job: whose recipe, data and time count.
+        costs: evaluators of goals and limits.
+    """
+    method, task = method_of(job.setup, (job.setup.counts, *costs)), job.task
+    path = job.kept / "gradient" / "length.json"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, json.dumps(_length(job, method)))
+    fixed = json.loads(path.read_text())
+    if fixed["rows"] < len(task.train):
+        task = replace(task, train=task.train.take(fixed["rows"], np.random.default_rng(0)))
+    warmup = method.warmup * fixed["epochs"] // method.epochs
+    method = method.with_(epochs=fixed["epochs"], warmup=warmup)
+    if fixed["finish_s"] is not None:
+        rates = {"epoch_s": fixed["epoch_s"], "batch_s": fixed["batch_s"]}
+        method = method.with_(selection=method.selection.within(job.space, fixed["finish_s"], **rates))
+    search = GradientSearch(job.space, task, method, seed=job.config.seed, device=job.config.device, folder=path.parent)
+    quality = SharedPaths if method.relaxation.one_path and job.config.evaluation != "train" else SharedWeights
+    return EpochStrategy(job.config.strategy, search), quality(search, job.task)
+
+
+def _length(job: Stages, method: Method) -> dict[str, Any]:
+    """Epochs and rows that the budget allows; the epochs of the recipe at most."""
+    rows, budget = len(job.task.train), job.setup.budget
+    epochs = method.epochs if budget.trials is None else max(1, min(method.epochs, budget.trials - 1))
+    seconds = job.clock.left("search", 2.0)
+    if seconds is None:
+        return {"epochs": epochs, "rows": rows, "epoch_s": 0.0, "batch_s": 0.0, "finish_s": None}
+    step_s, batch_s, steps = _timed(job, method)
+    seconds = job.clock.left("search", 2.0) or 2.0
+    works_on = type(method.selection).finish is not Selection.finish
+    finish_s = FINISH * seconds if works_on else 0.0
+    measured = 16 + min(len(job.task.valid), SAMPLES) / method.batch
+    epoch_s = steps * step_s + measured * batch_s
+    left = 0.9 * (seconds - finish_s)
+    if epoch_s > left:  # not even one: fewer rows
+        share = max(0.0, left - measured * batch_s) / (steps * step_s)
+        least = int(np.ceil(method.batch / min(method.train_share, 1.0 - method.train_share))) + 1
+        rows = min(rows, max(least, int(share * rows)))
+    epochs = int(min(epochs, max(1.0, left // epoch_s)))
+    return {"epochs": epochs, "rows": rows, "epoch_s": epoch_s, "batch_s": batch_s, "finish_s": finish_s}
+
+
+def _timed(job: Stages, method: Method) -> tuple[float, float, int]:
+    """Seconds of a step and of measuring a batch, and steps of an epoch, on a search of its own."""
+    search = GradientSearch(job.space, job.task, method.with_(warmup=0), seed=job.config.seed, device=job.config.device)
+    search.core.train()
+    architecture = job.space.largest()
+    pairs = search.data.batches(0)
+    times: list[float] = []
+    for i in range(1 + TIMED_STEPS):
+        began = time.perf_counter()
+        train, valid = next(pairs)
+        method.update.step(search.stepper, train, valid, i)
+        times.append(time.perf_counter() - began)
+        if i and sum(times) > TIMED_S:
+            break
+    began = time.perf_counter()
+    search.inherited(architecture, 2)
+    return min(times[1:]), (time.perf_counter() - began) / 2, search.data.steps
+
+
+__all__ = ["EpochStrategy", "SharedPaths", "SharedWeights", "method_of", "start"]
