@@ -98,14 +98,22 @@ def resume(
     budget: Annotated[str | None, typer.Option(help="a new total budget in place of the old one")] = None,
 ) -> None:
     """Continue a run that was stopped or killed; finished trials are kept."""
+    from archwright.codesign.run import is_codesign, resume_codesign
     from archwright.job.run import resume_job
 
-    resume_job(folder, budget=budget)
+    (resume_codesign if is_codesign(folder) else resume_job)(folder, budget=budget)
 
 
 @app.command()
 def report(folder: Annotated[Path, typer.Argument(help="run folder")]) -> None:
     """Write report.html of a run again."""
+    from archwright.codesign.run import is_codesign
+
+    if is_codesign(folder):
+        from archwright.codesign.report import write_report as write_joint
+
+        typer.echo(f"wrote {write_joint(folder)}")
+        return
     from archwright.job.reporting import write_report
 
     typer.echo(f"wrote {write_report(folder)}")

@@ -4,7 +4,8 @@
 
 The peers' environment is a separate one: scalesim 3.0.0 needs numpy below 2.4, and zigzag-dse 3.9.1 needs `six`
 besides what it declares. For example: python -m venv peers && peers/bin/pip install scalesim==3.0.0 "numpy<2.4"
-genz_llm==0.0.16 zigzag-dse==3.9.1 six seaborn ipython. A peer that cannot be imported is reported as absent.
+genz_llm==0.0.16 zigzag-dse==3.9.1 six seaborn ipython. A peer that cannot be imported is reported as absent; results
+of peers that are not named are kept.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import time
 from typing import Any
 
 import numpy as np
-from common import finish
+from common import RESULTS, finish
+from scipy.stats import kendalltau
 
 from archwright.costs import dataflow, decoder, llm, systolic
 
@@ -63,16 +65,23 @@ print("RESULT" + json.dumps(out))
 """
 
 ZIGZAG = r"""
-import contextlib, io, json, os, sys, time
+import contextlib, io, json, os, pickle, tempfile, time
 import zigzag, zigzag.api
 root = os.path.dirname(zigzag.__file__) + "/inputs/"
+folder = tempfile.mkdtemp()
 start = time.perf_counter()
 with contextlib.redirect_stdout(io.StringIO()):
-    r = zigzag.api.get_hardware_performance_zigzag(
-        workload=root + "workload/resnet18.yaml", accelerator=root + "hardware/tpu_like.yaml",
-        mapping=root + "mapping/tpu_like.yaml", opt="EDP", dump_folder="/tmp/zigzag_out",
-        pickle_filename="/tmp/zigzag_out/out.pickle")
-print("RESULT" + json.dumps([[time.perf_counter() - start, float(r[1])]]))
+    zigzag.api.get_hardware_performance_zigzag(
+        workload=root + "workload/resnet18.onnx", accelerator=root + "hardware/tpu_like.yaml",
+        mapping=root + "mapping/tpu_like.yaml", opt="EDP", dump_folder=folder, pickle_filename=folder + "/cmes.pickle")
+seconds = time.perf_counter() - start
+with open(folder + "/cmes.pickle", "rb") as f:
+    cmes = pickle.load(f)
+out = []
+for cme in cmes:
+    sizes = {str(k): int(v) for k, v in cme.layer.layer_dim_sizes.data.items()}
+    out.append([seconds, float(cme.latency_total2), str(cme.layer.type), sizes])
+print("RESULT" + json.dumps(out))
 """
 
 LAYERS = [
@@ -83,7 +92,7 @@ ARRAYS = [(32, 32, (64, 64, 64)), (64, 64, (128, 128, 64))]
 MODELS = ["meta-llama/Llama-2-13B", "meta-llama/llama-3.1-70b", "mistralai/mixtral-8x7b", "google/gemma-2-9b"]
 
 
-def peer(python: str, script: str, cases: Any, limit_s: float) -> list[list[float]] | str:
+def peer(python: str, script: str, cases: Any, limit_s: float) -> list[list[Any]] | str:
     """Run a peer in its own environment; the reason if it cannot."""
     try:
         done = subprocess.run(
@@ -96,7 +105,7 @@ def peer(python: str, script: str, cases: Any, limit_s: float) -> list[list[floa
     if not lines:
         tail = done.stderr.strip().splitlines()
         return tail[-1] if tail else "no result"
-    found: list[list[float]] = json.loads(lines[-1].removeprefix("RESULT"))
+    found: list[list[Any]] = json.loads(lines[-1].removeprefix("RESULT"))
     return found
 
 
@@ -169,16 +178,31 @@ def compare_genz(python: str) -> Any:
 
 
 def compare_zigzag(python: str) -> Any:
-    """Seconds of ResNet-18 on the TPU-like array; the mapper searches, ours takes the weight stationary template."""
-    theirs = peer(python, ZIGZAG, [], 1200)
+    """ResNet-18 on the TPU-like array; the peer's mapper searches, ours takes the weight stationary template."""
+    theirs = peer(python, ZIGZAG, [], 3000)
     if isinstance(theirs, str):
         return {"absent": theirs}
+    engine = dataflow.Engine(1024.0, 256.0, 8.0, 2.0 * 2**20, 32.0, 0.0)
+    pairs = []
+    for _, latency, kind, s in theirs:
+        if "Conv" in str(kind) or "Gemm" in str(kind):
+            k, c, fy, fx, oy, ox = (float(s.get(d, 1)) for d in ("K", "C", "FY", "FX", "OY", "OX"))
+            pairs.append((float(dataflow.run(dataflow.Conv(k, c, fy, fx, oy, ox), "nvdla", engine).cycles), latency))
     n = 1 << 16
     rng = np.random.default_rng(0)
     layer = dataflow.Conv(*(rng.integers(1, h, n).astype(float) for h in (512, 512, 4, 4, 57, 57, 3)))
-    ours_s = per_case_s(lambda: dataflow.run(layer, "nvdla", dataflow.Engine(1024.0, 256.0, 8.0, 2e6, 32.0)), n)
-    theirs_s = theirs[0][0] / 31
-    return {"peer_s_per_layer": theirs_s, "ours_s_per_layer": ours_s, "times_faster": theirs_s / ours_s}
+    ours_s = per_case_s(lambda: dataflow.run(layer, "nvdla", engine), n)
+    theirs_s = theirs[0][0] / len(theirs)
+    ratio = [a / b for a, b in pairs]
+    return {
+        "layers": len(theirs),
+        "products_compared": len(pairs),
+        "kendall": float(kendalltau(*zip(*pairs, strict=True))[0]),
+        "median_ratio_of_latencies": float(np.median(ratio)),
+        "peer_s_per_layer": theirs_s,
+        "ours_s_per_layer": ours_s,
+        "times_faster": theirs_s / ours_s,
+    }
 
 
 COMPARE = {"scalesim": compare_scalesim, "genz": compare_genz, "zigzag": compare_zigzag}
@@ -190,7 +214,10 @@ def main() -> None:
     parser.add_argument("--peers", nargs="+", choices=sorted(COMPARE), default=sorted(COMPARE))
     parser.add_argument("--no-write", action="store_true")
     a = parser.parse_args()
-    finish("hardware_peers", {"peers": {name: COMPARE[name](a.python) for name in a.peers}}, write=not a.no_write)
+    known = RESULTS / "hardware_peers.json"
+    kept = json.loads(known.read_text())["peers"] if known.exists() else {}  # peers that are not run again
+    found = {name: {**COMPARE[name](a.python), "measured": time.strftime("%Y-%m-%d")} for name in a.peers}
+    finish("hardware_peers", {"peers": {**kept, **found}}, write=not a.no_write)
 
 
 if __name__ == "__main__":

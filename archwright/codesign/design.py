@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -39,6 +40,14 @@ class Technology:
     mac_um2: float = 419.0
     buffer_um2_per_b: float = 1.2
     noc_um2_per_b_per_cycle: float = 2000.0
+
+
+class Layer(NamedTuple):
+    """A layer's name, multiply-accumulates, and bytes of its tensors at 8 bits, each moved once."""
+
+    name: str
+    macs: float
+    moved_b: float
 
 
 class CoDesign:
@@ -78,16 +87,12 @@ class CoDesign:
         self._least_macs: float | None = None
 
     def evaluate(self, architectures: Architectures | np.ndarray, *, fidelity: float = 1.0, seed: int = 0) -> Columns:
-        """Metric -> float64 (n,).
-
-        A pruned design has no energy (NaN); its latency is the lower bound if that breaks the limit, else NaN.
-        """
+        """Metric -> float64 (n,); latency and energy of pruned designs are infinite, so that any other is better."""
         codes = architectures if isinstance(architectures, np.ndarray) else architectures.codes
         hardware = hardware_of(self.space, codes)
         area = self.area_mm2(hardware)
-        least = self.least_latency_ms(hardware)
-        hopeless = (area > self.area_limit_mm2) | (least > self.latency_limit_ms)
-        latency, energy = np.where(least > self.latency_limit_ms, least, np.nan), np.full(len(codes), np.nan)
+        hopeless = (area > self.area_limit_mm2) | (self.least_latency_ms(hardware) > self.latency_limit_ms)
+        latency, energy = np.full(len(codes), np.inf), np.full(len(codes), np.inf)
         kept = np.flatnonzero(~hopeless)
         self.pruned += int(hopeless.sum())
         for start in range(0, len(kept), 256):
@@ -119,11 +124,27 @@ class CoDesign:
         kernels = kernels_of(work.rows)
         return float(work.sum(kernels.sum_rows(kernels.macs, len(work.rows))).min())
 
+    def layers(self, code: np.ndarray, task: str) -> list[Layer]:
+        """Every site of one task's network in a joint design (decisions,); places without a layer have no name."""
+        own = network_codes(self.space, self.tasks, np.asarray(code)[None], task)
+        work = rows_of(self.tasks[task], own, self.input_shapes[task], root=self._roots[task])
+        kernels = kernels_of(work.rows)
+        moved = kernels.sum_rows(kernels.inputs + kernels.weights + kernels.outputs, len(work.rows))
+        macs = kernels.sum_rows(kernels.macs, len(work.rows))
+        return [
+            Layer(f"{work.rows.kinds[row]} {site}", float(macs[row]), float(moved[row]))
+            if row >= 0
+            else Layer("", 0, 0)
+            for row, site in zip(work.index[0].tolist(), work.sites, strict=True)
+        ]
+
     def layer_costs(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Milliseconds and millijoules, (n, tasks, layers, accelerators), NaN where there is no layer."""
         hardware = hardware_of(self.space, codes)
         works = [
-            rows_of(s, network_codes(self.space, self.tasks, codes, name), self.input_shapes[name], root=self._roots[name])
+            rows_of(
+                s, network_codes(self.space, self.tasks, codes, name), self.input_shapes[name], root=self._roots[name]
+            )
             for name, s in self.tasks.items()
         ]
         layers = max(w.index.shape[1] for w in works)

@@ -7,7 +7,7 @@ as the option numbers of its own space's decisions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -17,6 +17,7 @@ from archwright.costs import dataflow
 from archwright.errors import ConfigurationError
 from archwright.space import Space, oneof
 from archwright.space.choices import Choice
+from archwright.space.constraints import Constraint, constraint
 
 
 @dataclass(frozen=True)
@@ -50,20 +51,30 @@ def codesign_space(tasks: Mapping[str, Space], accelerators: Sequence[Accelerato
     return space.where(*_limits(space, limits)) if limits else space
 
 
-def _limits(space: Space, limits: Mapping[str, float]) -> list[Callable[[Any], bool]]:
-    fields = {"total_pes": "pes", "total_noc_gb_per_s": "noc_gb_per_s"}
-    unknown = set(limits) - set(fields)
+def _limits(space: Space, limits: Mapping[str, float]) -> list[Constraint]:
+    """Some sub-accelerator is used, and those that are keep to each limit together."""
+    fields_of = {"total_pes": ("pes",), "total_noc_gb_per_s": ("pes", "noc_gb_per_s")}
+    unknown = set(limits) - set(fields_of)
     if unknown:
-        raise ConfigurationError(f"joint limits are {', '.join(fields)}; got {sorted(unknown)[0]!r}")
+        raise ConfigurationError(f"joint limits are {', '.join(fields_of)}; got {sorted(unknown)[0]!r}")
+    parts = space.tree["accelerators"]
 
-    def within(name: str, most: float) -> Callable[[Any], bool]:
-        def rule(tree: Any) -> bool:
-            used = [a for a in tree["accelerators"] if a.pes]
-            return bool(used) and sum(getattr(a, fields[name]) for a in used) <= most
+    def within(names: tuple[str, ...], most: float, message: str) -> Constraint:
+        places = [(k, name) for k in range(len(parts)) for name in names]
+        free = [(k, n) for k, n in places if isinstance(getattr(parts[k], n), Choice)]
+        paths = [getattr(parts[k], n).name or f"accelerators.{k}.{n}" for k, n in free]
+        if not paths:
+            raise ConfigurationError(f"{message} limits nothing: the sub-accelerators leave no choice of {names[-1]}")
 
-        return rule
+        def rule(*options: Any) -> bool:
+            chosen = dict(zip(free, options, strict=True))
+            value = {(k, n): chosen.get((k, n), getattr(parts[k], n)) for k, n in places}
+            used = [k for k in range(len(parts)) if value[k, "pes"]]
+            return bool(used) and sum(value[k, names[-1]] for k in used) <= most
 
-    return [within(name, most) for name, most in limits.items()]
+        return constraint(rule, *paths, message=f"{message} at most {most:g}")
+
+    return [within(fields_of[name], most, name) for name, most in limits.items()]
 
 
 def network_codes(space: Space, tasks: Mapping[str, Space], codes: np.ndarray, task: str) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 NSGA-II's selection (Deb et al., 2002) with variation made for joint spaces: a child takes every task's network, and the
 sub-accelerators, as a whole from one of two parents, because accuracy is a mean and energy nearly a sum over the parts;
-then decisions of one part change. A share of the children are neighbours of the present front (local search). The
-first generation may hold networks that are known to be accurate, as a search of networks first would propose.
+then decisions of one part change. A share of the children are neighbours of the front, every other one of the design
+that is best in the first goal (local search). Where networks are known to be accurate, the first generations look for
+hardware for the best of them, as a search of networks first would, and everything goes on from there.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ class JointEvolution:
     Args:
         problem: over a space of `codesign_space`.
         seed: of all random draws.
-        known: task -> codes (k, its decisions) of networks that are known to be good.
+        known: task -> codes (k, its decisions) of networks that are known to be good, the best first.
         population: size of a generation.
         local: share of the children that are neighbours of the front.
+        lead: generations that search hardware for the best known networks, where every task has one.
     """
 
     def __init__(
@@ -38,15 +40,24 @@ class JointEvolution:
         known: Mapping[str, np.ndarray] | None = None,
         population: int = 60,
         local: float = 0.4,
+        lead: int = 4,
     ) -> None:
         check_option("population", population, 2)
         check_option("local", local, 0.0, 1.0)
+        check_option("lead", lead, 0)
         self._space = problem.space
         self._memory, self._proposals = Memory(problem), Proposals(problem)
         self._seed, self._asks, self._asked = seed, 0, 0
         self._population, self._local = population, local
         self._known = dict(known or {})
         self._parts = _parts(problem.space)
+        tasks = {name for name in self._parts if name.startswith("tasks.")}
+        led = (
+            bool(tasks)
+            and "accelerators" in self._parts
+            and all(t.removeprefix("tasks.") in self._known for t in tasks)
+        )
+        self._lead = lead * population if led else 0  # candidates
         self._parents = np.zeros(0, np.int64)  # rows of the memory, best first
         self._front = np.zeros(0, np.int64)
         self._judged = 0
@@ -66,7 +77,8 @@ class JointEvolution:
         else:
             if not len(self._parents):
                 self._select()
-            picked = self._proposals.pick(n, rng, self._children if len(self._parents) > 1 else self._space.sample)
+            make = self._hardware if self._asked < self._lead else self._children
+            picked = self._proposals.pick(n, rng, make if len(self._parents) > 1 else self._space.sample)
         self._asked += len(picked)
         return candidates_of(picked)
 
@@ -88,17 +100,33 @@ class JointEvolution:
         self._front = pool[order][ranks[order] == 0]
 
     def _first(self, n: int, rng: np.random.Generator) -> Architectures:
-        """Random designs; in half of them, networks that are known to be good stand for some tasks."""
+        """Random designs; with the best known networks in all of them, or with known ones for some tasks of each."""
         codes = self._space.sample(n, rng).codes.copy()
         before = codes.copy()
-        for task, networks in self._known.items():
-            part = self._parts.get(f"tasks.{task}")
-            if part is None or not len(networks):
-                continue
-            rows = np.flatnonzero(rng.random(n) < 0.5)
-            chosen = np.asarray(networks)[rng.integers(0, len(networks), len(rows))]
+        for task in self._known:
+            rows = np.arange(n) if self._lead else np.flatnonzero(rng.random(n) < 0.5)
+            self._put(codes, rows, task, 1 if self._lead else len(self._known[task]), rng)
+        return self._legal(codes, before)
+
+    def _put(self, codes: np.ndarray, rows: np.ndarray, task: str, most: int, rng: np.random.Generator) -> None:
+        """One of a task's first `most` known networks into some rows, in place."""
+        part, networks = self._parts.get(f"tasks.{task}"), np.asarray(self._known[task])[:most]
+        if part is not None and len(networks):
             own = [int(self._space.decisions[d].path.rsplit(".", 1)[1]) for d in part]
+            chosen = networks[rng.integers(0, len(networks), len(rows))]
             codes[np.ix_(rows, part)] = np.maximum(chosen[:, own], 0)
+
+    def _hardware(self, n: int, rng: np.random.Generator) -> Architectures:
+        """Children that differ from a good parent in hardware alone."""
+        part = self._parts["accelerators"]
+        pairs = np.sort(rng.integers(0, len(self._parents), (2, n, 2)), axis=2)[..., 0]
+        mothers, fathers = (self._memory.codes[self._parents[p]] for p in pairs)
+        codes = mothers.copy()
+        mixed = rng.random((n, len(part))) < 0.5
+        codes[:, part] = np.where(mixed, fathers[:, part], mothers[:, part])
+        before = mothers.copy()
+        for row in range(n):
+            self._change(codes[row], part, int(rng.integers(1, 3)), rng)
         return self._legal(codes, before)
 
     def _children(self, n: int, rng: np.random.Generator) -> Architectures:
@@ -111,7 +139,9 @@ class JointEvolution:
             codes[np.ix_(rows, part)] = fathers[np.ix_(rows, part)]
         near = np.flatnonzero(rng.random(n) < self._local)
         if len(self._front):
-            codes[near] = memory.codes[rng.choice(self._front, len(near))]
+            best = self._front[np.argmin(memory.losses[self._front, 0])]
+            centres = np.where(rng.random(len(near)) < 0.5, best, rng.choice(self._front, len(near)))
+            codes[near] = memory.codes[centres]
         before = codes.copy()
         which, steps = rng.integers(0, len(parts), n), rng.integers(1, 3, n)
         steps[near] = 1

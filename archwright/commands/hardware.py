@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -41,9 +42,32 @@ def measure(threads: Annotated[int | None, typer.Option(help="all cores by defau
     typer.echo(f"wrote {path}; use it as --platform {platform.name}")
 
 
+def codesign(
+    source: Annotated[Path, typer.Argument(help="run.toml, or a run folder to continue")],
+    budget: Annotated[str | None, typer.Option(help="a budget in place of the file's")] = None,
+    seed: Annotated[int | None, typer.Option(help="in place of the file's")] = None,
+    out: Annotated[str | None, typer.Option(help="run folder")] = None,
+) -> None:
+    """Search networks for several tasks and the accelerators that run them, together."""
+    start = time.monotonic()
+    from archwright.codesign.config import check
+    from archwright.codesign.run import resume_codesign, run_codesign
+    from archwright.errors import ConfigurationError
+    from archwright.job.config import read_toml
+
+    if source.is_dir():
+        if seed is not None or out is not None:
+            raise ConfigurationError("a run that is continued keeps its seed and folder; leave --seed and --out away")
+        resume_codesign(source, budget=budget)
+        return
+    given = {k: v for k, v in {"budget": budget, "seed": seed, "out": out}.items() if v is not None}
+    run_codesign(check(read_toml(source) | given, str(source)), start=start)
+
+
 def add_to(app: typer.Typer) -> None:
     """Put the commands into the main program."""
     from archwright.commands.cost import cost
 
     app.add_typer(platform_app, name="platform")
     app.command()(cost)
+    app.command()(codesign)

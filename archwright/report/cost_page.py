@@ -113,7 +113,9 @@ def _bars(c: Costed) -> list[Section]:
         if metric.endswith("_ms") and np.nanmax(shown) < 0.1:
             unit, shown = f"{metric.removesuffix('_ms')}_us", [1000 * v for v in shown]
         figure = hardware.layer_bars(c.layers, shown, unit)
-        out.append(Section(f"{split_metric(unit)[0].capitalize()} by layer on {c.platform}", figure=figure, note=_note(unit)))
+        out.append(
+            Section(f"{split_metric(unit)[0].capitalize()} by layer on {c.platform}", figure=figure, note=_note(unit))
+        )
     return out
 
 

@@ -77,7 +77,8 @@ class ReportData:
         settings: name -> value, shown as they are.
         command: that reproduces the run.
         versions: package -> version.
-        missing: section ("front", "curves", "importance", "calibrations", "network", "layer_costs") -> why it is empty.
+        missing: section ("front", "curves", "importance", "calibrations", "network", "layer_costs") -> why it is empty;
+            an empty text for "network", "layer_costs" or "calibrations" leaves the section out.
         sections: further parts, in order.
     """
 

@@ -173,4 +173,15 @@ def joint_front(
              "hovertemplate": "%{text}<extra></extra>",
              "marker": {"color": colour, "size": 7, "opacity": 0.8, "line": {"color": "#fff", "width": 0.6}}}
         )  # fmt: skip
-    return {"data": traces, "layout": layout(label(metrics[0]), label(metrics[1]), 440)}
+    ends = [
+        _ends(np.concatenate([np.asarray(p[i], dtype=np.float64) for p in points.values()]), front[i]) for i in (0, 1)
+    ]
+    axes = {"xaxis": {"range": ends[0]}, "yaxis": {"range": ends[1]}}
+    return {"data": traces, "layout": layout(label(metrics[0]), label(metrics[1]), 440, **axes)}
+
+
+def _ends(values: np.ndarray, front: Sequence[float]) -> list[float]:
+    """A range with nearly all values, and with the front but for its first twentieth."""
+    inside = [*np.quantile(values, [0.02, 0.98]), *np.quantile(np.asarray(front), [0.05, 1.0])]
+    span = max(inside) - min(inside) or abs(max(inside)) or 1.0
+    return [min(inside) - 0.06 * span, max(inside) + 0.06 * span]

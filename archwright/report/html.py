@@ -108,6 +108,8 @@ class _Writer:
 
     def pair(self, *sections: Section | None) -> str:
         given = [s for s in sections if s is not None]
+        if len(given) < 2:
+            return "".join(self.section(s) for s in given)
         tallest = max((s.figure["layout"]["height"] for s in given if s.figure is not None), default=0)
         same = [s if s.figure is None else replace(s, figure=plots.with_height(s.figure, tallest)) for s in given]
         return f'<div class="columns">{"".join(self.section(s) for s in same)}</div>'
@@ -230,7 +232,9 @@ def _table(data: ReportData) -> Section | None:
     )
 
 
-def _network(data: ReportData) -> Section:
+def _network(data: ReportData) -> Section | None:
+    if data.description is None and data.missing.get("network") == "":
+        return None
     if data.description is None:
         return Section("The network", _absent(data, "network", "No network was chosen, so there is none to draw."))
     return Section(
@@ -244,7 +248,9 @@ def _network(data: ReportData) -> Section:
     )
 
 
-def _layers(data: ReportData) -> Section:
+def _layers(data: ReportData) -> Section | None:
+    if data.description is None and data.missing.get("layer_costs") == "":
+        return None
     if data.description is None:
         return Section("Cost by layer", _absent(data, "layer_costs", "No network was chosen."))
     steps = data.description.steps
@@ -347,7 +353,7 @@ def _calibrations(data: ReportData) -> list[Section]:
         correlation = rank_correlation(x[known], y[known])
         note += f", rank correlation {correlation:.2f} (Spearman)." if math.isfinite(correlation) else "."
         out.append(Section(title, figure=plots.calibration(found), note=f"{note} {found.note}".strip()))
-    if not out:
+    if not out and data.missing.get("calibrations") != "":
         why = "No network was measured beside its prediction in this run."
         out.append(Section("Predicted and measured", _absent(data, "calibrations", why)))
     return out

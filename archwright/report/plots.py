@@ -307,11 +307,13 @@ def largest(
     order = sorted(range(len(names)), key=lambda i: -values[i])
     kept = sorted(order[:most])
     left = order[most:]
-    out = [names[i] for i in kept], [float(values[i]) for i in kept], [colours[i] for i in kept]
+    shown, heights = [names[i] for i in kept], [float(values[i]) for i in kept]
+    tints = [colours[i] for i in kept]
     if left:
-        for column, last in zip(out, (f"{len(left)} smaller layers", float(sum(values[i] for i in left)), GREY), strict=True):
-            column.append(last)  # type: ignore[arg-type]
-    return out
+        shown.append(f"{len(left)} smaller layers")
+        heights.append(float(sum(values[i] for i in left)))
+        tints.append(GREY)
+    return shown, heights, tints
 
 
 def calibration(found: Calibration) -> Figure:

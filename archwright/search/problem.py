@@ -169,10 +169,10 @@ class Problem:
             value = np.asarray(columns[o.metric], dtype=np.float64)
             if o.at_most is not None:
                 scale = abs(o.at_most) or 1.0
-                total += np.nan_to_num(np.maximum(value - o.at_most, 0.0) / scale)
+                total += np.nan_to_num(np.maximum(value - o.at_most, 0.0) / scale, posinf=np.inf)
             if o.at_least is not None:
                 scale = abs(o.at_least) or 1.0
-                total += np.nan_to_num(np.maximum(o.at_least - value, 0.0) / scale)
+                total += np.nan_to_num(np.maximum(o.at_least - value, 0.0) / scale, posinf=np.inf)
         return total
 
 
