@@ -56,6 +56,8 @@ class Core(nn.Module):
             self.betas[key(name)] = nn.Parameter(1e-3 * torch.randn(count, generator=generator))
         for parameter in self.architecture_parameters():
             parameter.requires_grad_(relaxation.learned)
+        self.companion = mixing.companion(self.supernet)
+        self.progress = 0.0  # share of the search that is over
         self.blocked: dict[str, Tensor] = {}
 
     # ---- parameters ----------------------------------------------------------------------------------------------
@@ -65,8 +67,8 @@ class Core(nn.Module):
         return [*self.alphas.values(), *self.betas.values()]
 
     def weight_parameters(self) -> list[nn.Parameter]:
-        """The shared weights."""
-        return list(self.supernet.parameters())
+        """The shared weights, and what the mixing learns with them."""
+        return [*self.supernet.parameters(), *(self.companion.parameters() if self.companion is not None else ())]
 
     def alpha(self) -> dict[str, Tensor]:
         """Decision path of the supernet's space -> parameters (options,)."""
@@ -90,7 +92,13 @@ class Core(nn.Module):
 
     def outputs(self, inputs: Inputs, weights: Weights) -> Tensor:
         """Outputs of the mixture, (batch, ...)."""
-        return self.supernet.mixture(inputs, weights, self.method.engine())
+        with self.method.applied(self.supernet, self.companion, self.progress):
+            return self.supernet.mixture(inputs, weights, self.method.engine())
+
+    def path(self, inputs: Inputs, architecture: Architecture) -> Tensor:
+        """Outputs of one subnet, given by an architecture of the supernet's own space."""
+        with self.method.applied(self.supernet, self.companion, self.progress):
+            return self.supernet(inputs, architecture)
 
     def one_hot(self, code: list[int]) -> Weights:
         """Weights that pick one architecture of the searched space by its code."""
@@ -156,7 +164,8 @@ class Core(nn.Module):
 
         With a mixing that changes the operators (partial channels) the network is that of the supernet's own space.
         """
-        return self.supernet.extract(self.inner.architectures(architecture.code[None])[0])
+        with self.method.applied(self.supernet, self.companion, self.progress):
+            return self.supernet.extract(self.inner.architectures(architecture.code[None])[0])
 
 
 def key(path: str) -> str:

@@ -15,6 +15,7 @@ from archwright.gradient.mixings.entangled import EntangledWeights
 from archwright.gradient.mixings.outputs import Outputs
 from archwright.gradient.mixings.partial_channels import Partial
 from archwright.gradient.mixings.sampled import SampledPath
+from archwright.gradient.mixings.sparse import SparseWeights
 from archwright.gradient.penalties.regularisers import DirichletAnchor
 from archwright.gradient.penalties.self_distillation import SelfDistillation
 from archwright.gradient.relaxations.binary_path import BinaryPath
@@ -295,6 +296,16 @@ def single_stage() -> Method:
 def single_level() -> Method:
     """One-level DARTS: all parameters on the same loss (as in StacNAS, Li et al., 2019)."""
     return Method(Softmax(), Outputs(), SingleLevel(), DartsEdges(), architecture=ALPHA, train_share=0.9)
+
+
+@register(
+    "recipes",
+    "dass",
+    labels={"relaxation": "softmax", "mixing": "sparse", "update": "first_order", "selection": "darts_edges"},
+)
+def dass() -> Method:
+    """DASS: cells compared under masks of 99 % sparsity, the highest that is reported (Mousavi et al., 2023)."""
+    return Method(Softmax(), SparseWeights(0.99), FirstOrder(), DartsEdges(), architecture=ALPHA, keep="last")
 
 
 @register(

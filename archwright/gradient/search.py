@@ -181,7 +181,7 @@ class GradientSearch:
         distributed.average_statistics(self.core)
         distributed.check_equal(self.core.architecture_parameters(), "architecture parameters")
         self.epoch += 1
-        self.stepper.progress = self.epoch / self.method.epochs
+        self.stepper.progress = self.core.progress = self.epoch / self.method.epochs
         for penalty in self.method.penalties:
             penalty.epoch(self.core)
         self.method.selection.after_epoch(self)
@@ -193,7 +193,7 @@ class GradientSearch:
         """Rates, progress and random numbers of a step, from its number alone."""
         steps = self.data.steps * self.method.epochs
         s = self.stepper
-        s.progress = number / steps
+        s.progress = self.core.progress = number / steps
         s.generator.manual_seed(int(np.random.SeedSequence([self.seed, 0x57E9, number]).generate_state(1)[0]))
         for group in s.weights.param_groups:
             group["lr"] = self.method.weights.rate(s.progress)

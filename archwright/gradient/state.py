@@ -22,6 +22,7 @@ def state_of(search: GradientSearch) -> TrainState:
         tensors |= flat("architecture", optimizer_tensors(s.architecture))
     for name, core in s.extra.items():
         tensors |= flat(f"copy {name}", core.supernet.state_dict())
+        tensors |= flat(f"copy companion {name}", {} if core.companion is None else core.companion.state_dict())
         tensors |= flat(f"copy optimizer {name}", optimizer_tensors(s.extra_optimizers[name]))
     for i, penalty in enumerate(search.method.penalties):
         tensors |= flat(f"penalty {i}", penalty.tensors())
@@ -57,6 +58,8 @@ def restore(search: GradientSearch, state: TrainState) -> None:
     if copies:
         s.add_copy("rarts", RARTS.second_copy(search.core))
         restore_net(s.extra["rarts"].supernet, copies, "search state")
+        if search.core.companion is not None:
+            restore_net(s.extra["rarts"].companion, state.part("copy companion rarts"), "search state")  # type: ignore[arg-type]
         restore_optimizer(s.extra_optimizers["rarts"], state.part("copy optimizer rarts"))
     blocked = notes["blocked"].items()
     search.core.blocked = {path: torch.tensor(mask, device=search.device) for path, mask in blocked}
@@ -66,6 +69,7 @@ def restore(search: GradientSearch, state: TrainState) -> None:
     memory = getattr(search.method.relaxation, "memory", None)
     if memory is not None:
         memory.update(notes["memory"])
+    search.stepper.progress = search.core.progress = state.epoch / search.method.epochs
     search.epoch, search.history, search.best = state.epoch, [dict(r) for r in state.history], notes["best"]
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from archwright.errors import ConfigurationError
-from archwright.gradient.relaxations.base import Draw, Relaxation
-from archwright.nets.flow import Weights
+from archwright.gradient.relaxations.base import Relaxation
 from archwright.nets.mixing import Mixing
 from archwright.space import Space
+
+if TYPE_CHECKING:
+    from archwright.nets.supernet import Supernet
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,20 @@ class MixingMethod(ABC):
             ConfigurationError: if it cannot, with the reason.
         """
 
-    def finish(self, weights: Weights, draw: Draw) -> Weights:
-        """A last word on the weights of a step."""
-        return weights
+    def companion(self, supernet: Supernet) -> nn.Module | None:
+        """What the mixing learns along with the shared weights, such as scores of masks; None for nothing."""
+        return None
+
+    @contextmanager
+    def applied(self, supernet: Supernet, companion: nn.Module | None, progress: float) -> Iterator[None]:
+        """Within the block the supernet computes as the mixing wants it to.
+
+        Args:
+            supernet: of the search.
+            companion: what `companion` gave.
+            progress: share of the search that is over.
+        """
+        yield
 
 
 def refuse(mixing: str, relaxation: Relaxation, reason: str) -> None:

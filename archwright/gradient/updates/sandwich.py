@@ -48,7 +48,7 @@ class Sandwich(Update):
         first: Tensor | None = None
         teacher: Tensor | None = None
         for architecture in drawn:
-            outputs = core.supernet(inputs, architecture)
+            outputs = core.path(inputs, architecture)
             if teacher is None or not self.distil:
                 loss = stepper.loss(outputs, targets)
             else:
