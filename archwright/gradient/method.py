@@ -79,7 +79,8 @@ class Method:
         train_share: share of the training data for the weights, the rest is for the architecture.
         split: `half` cuts the training data once, `valid` takes the task's validation part for the architecture,
             `fresh` cuts anew every epoch, so that both see all examples but never in the same epoch (row 140).
-        keep: `best` returns the derived architecture of the epoch with the best validation measure, `last` the last.
+        keep: `best` returns the derived architecture of the epoch with the best validation measure, `last` the last;
+            the measure is that of the mixture where one is run, otherwise of the derived path.
         augment: whether the task's augmentation is applied to both.
         drop_path: probability at the end of the search that an edge of a cell is dropped, see `DropPath`.
     """

@@ -213,9 +213,10 @@ class GradientSearch:
         derived = self.method.selection.choose(self)
         chances = self.core.probabilities(detach=True)
         found = self.inherited(derived)
-        gap = None
+        gap, judged = None, found
         if not self.method.relaxation.one_path:
-            gap = found["loss"] - self.mixture_measure()["loss"]
+            judged = self.mixture_measure()  # one path of a mixture was never trained alone and says little
+            gap = found["loss"] - judged["loss"]
         elif self.method.relaxation.learned:
             gap = 0.0
         metric = self.task.metric
@@ -224,6 +225,7 @@ class GradientSearch:
             "train_loss": train_loss,
             "derived_loss": found["loss"],
             metric: found[metric],
+            "judged_by": judged[metric],
             "discretisation_gap": gap,
             "entropy": float(entropy(chances)),
             "skip_share": skip_share(self.space, derived.code),
@@ -232,7 +234,7 @@ class GradientSearch:
             "code": derived.code.tolist(),
         }
         record["collapsed"] = record["skip_share"] > 0.5
-        better = self.best is None or (found[metric] > self.best[metric]) == self.task.maximize
+        better = self.best is None or (judged[metric] > self.best["judged_by"]) == self.task.maximize
         if self.epoch > self.method.warmup and (better or self.best is None):
             self.best = record
         return record

@@ -115,7 +115,9 @@ def test_the_best_is_kept_not_the_last(cells, task, monkeypatch):
         return chosen[-1]
 
     monkeypatch.setattr(type(search.method.selection), "choose", choose)
-    monkeypatch.setattr(GradientSearch, "inherited", lambda *a: {"loss": 1.0, "accuracy_percent": next(scores)})
+    monkeypatch.setattr(GradientSearch, "inherited", lambda *a: {"loss": 1.0, "accuracy_percent": 99.0})
+    measured = {"loss": 1.0}
+    monkeypatch.setattr(GradientSearch, "mixture_measure", lambda *a: measured | {"accuracy_percent": next(scores)})
     result = search.run(random=0)
     assert result.best_epoch == 2
     assert result.architecture == chosen[1] and result.last == chosen[2]
