@@ -120,11 +120,22 @@ def _kept(family: str, *, strided: bool) -> Callable[[Any], float | None]:
     return read
 
 
+def _seeds_with_a_lower(what: str) -> Callable[[Any], float | None]:
+    return at(f"largest_eigenvalue_of_{what}", "seeds_lower")
+
+
 def _saved(content: Any) -> float | None:
     found = {e["budget"]: e["saved_share_median"] for d in _dicts(content) for e in d.get("evolution", [])}
     return None if not found else 100.0 * found[min(found)]
 
 
+RANKED = (
+    ("single_path, 60 epochs", "single path"),
+    ("single_path, 240 epochs", "single path, four times as long"),
+    ("sandwich, 60 epochs", "sandwich"),
+    ("k_mixture, 60 epochs", "mixture of four supernets"),
+    ("each alone, one seed", "each trained alone, one seed"),
+)
 CASES = "python benchmarks/hardware_cases.py FOLDER"
 LINES = (
     Line("hypervolume_digits", "Hypervolume, ratio to the better peer, mean", at("ratio_mean"), 1.3),
@@ -297,6 +308,57 @@ LINES = (
         "the same as a precomputed table of all designs, speed against the simulator (predicting directly: 78x)",
         at("times_faster"),
         unit="x",
+    ),
+    Line(
+        "one_shot",
+        "NAS-Bench-201, CIFAR-10 accuracy of the best recipe, mean of its seeds",
+        at("summary", "best_recipe_cifar10_percent"),
+        93.5,
+        unit=" %",
+    ),
+    Line("one_shot", "the same, random cells", at("random_cells", "cifar10", "mean"), unit=" %"),
+    Line(
+        "one_shot",
+        "Largest share of skips that DARTS-PT and PC-DARTS end with",
+        at("summary", "largest_skip_share"),
+        0.99,
+        at_most=True,
+    ),
+    Line(
+        "one_shot_darts_space",
+        "DARTS space: relative improvement of a short search over random cells",
+        at("relative_improvement", "percent"),
+        unit=" %",
+    ),
+    Line(
+        "one_shot_sharpness",
+        "SD-DARTS: seeds of three with a lower largest eigenvalue, architecture parameters",
+        _seeds_with_a_lower("architecture"),
+        3,
+    ),
+    Line("one_shot_sharpness", "the same, shared weights", _seeds_with_a_lower("weights"), 3),
+    Line(
+        "one_shot_rarts",
+        "RARTS step over a second-order step",
+        at("rarts_over_second_order"),
+        0.5,
+        at_most=True,
+        unit="x",
+    ),
+    Line(
+        "one_shot_budget",
+        "Latency targets met within 5 % when measured again, share of the runs",
+        lambda c: 100 * c["share_within"],
+        100,
+        unit=" %",
+    ),
+    *(
+        Line(
+            "one_shot_ranking",
+            f"Kendall's tau of inherited accuracy, 100 networks: {words}",
+            at("methods", name, "kendall_tau"),
+        )
+        for name, words in RANKED
     ),
 )
 
