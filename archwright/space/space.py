@@ -46,6 +46,7 @@ class Space:
         self.compiled = compiled
         self.activity = Activity(compiled)
         self.sizes = np.array([d.size for d in self.decisions], dtype=np.int64)
+        self.single = np.flatnonzero(self.sizes == 1)  # decisions with nothing to decide
         self.tables, self.predicates = read_rules(where, self.decisions)
         self.model = Model(compiled, self.activity, self.tables)
         self.model.check_not_empty()

@@ -92,16 +92,17 @@ def _propose(space: Space, before: np.ndarray, rng: np.random.Generator, changes
     columns = np.array(before.T, order="C")  # always a copy
     n = columns.shape[1]
     points = rng.random(columns.shape)
-    inactive = columns < 0
-    if space.activity.conditional:  # what a change may bring onto the tree is drawn
-        np.copyto(columns, _free_codes(space, points), where=inactive)
-    points[inactive] = -1.0  # cannot be chosen
-    points[space.sizes == 1] = -1.0
+    if space.activity.conditional:
+        inactive = columns < 0
+        np.copyto(columns, _free_codes(space, points), where=inactive)  # what a change may bring onto the tree is drawn
+        points[inactive] = -1.0  # cannot be chosen
+    points[space.single] = -1.0
     rows = np.arange(n)
     for _ in range(min(changes, len(columns))):
-        chosen = points.argmax(axis=0)
-        possible = points[chosen, rows] >= 0
-        picked, sites = chosen[possible], rows[possible]
+        picked, sites = points.argmax(axis=0), rows
+        possible = points[picked, rows] >= 0
+        if not possible.all():
+            picked, sites = picked[possible], rows[possible]
         size = space.sizes[picked]
         step = 1 + (rng.random(len(picked)) * (size - 1)).astype(np.int64)
         columns[picked, sites] = (columns[picked, sites] + step) % size

@@ -15,6 +15,7 @@ from archwright.space.architecture import Architecture, Architectures
 Make = Callable[[int, np.random.Generator], Architectures]  # (n, rng) -> about n proposals
 
 ROUNDS = 8  # attempts to find new proposals before the next, broader source is tried
+AT_ONCE = 4  # proposals drawn at least, since one draw costs as much as four and many are old
 ENUMERATE_AT_MOST = 1_000_000
 
 
@@ -61,7 +62,7 @@ class Memory:
     """
 
     def __init__(self, problem: Problem) -> None:
-        self._problem = problem
+        self._problem, self._limited = problem, bool(problem.limits)
         self._n = 0
         self._codes = np.empty((64, len(problem.space.decisions)), np.int16)
         self._losses = np.empty((64, len(problem.goals)))
@@ -96,7 +97,7 @@ class Memory:
                 new[:start] = old[:start]
                 setattr(self, name, new)
         losses = self._problem.losses(trials)
-        violation = self._problem.violation(trials) if self._problem.limits else np.zeros(len(trials))
+        violation = self._problem.violation(trials) if self._limited else np.zeros(len(trials))
         missing = np.isnan(losses)
         if missing.any():
             losses[missing] = np.inf
@@ -195,7 +196,7 @@ class Proposals:
         held = {s[2].tobytes() for s in spare}
         wanted = n - len(chosen)
         for attempt in range(ROUNDS):
-            made = make(min(wanted << attempt, max(wanted, 512)), rng)
+            made = make(max(AT_ONCE, min(wanted << attempt, max(wanted, 512))), rng)
             rows, keys = self._new(made, held)
             violation = self.prescreen.violation(made[rows]).tolist() if self.prescreen and rows else [0.0] * len(rows)
             for row, key, broken in zip(rows, keys, violation, strict=True):

@@ -23,6 +23,7 @@ from archwright.space.architecture import Architectures
 from archwright.strategies.common import Memory, Proposals, candidates_of, check_option, rng_of
 
 MUTATIONS_AT_MOST = 4
+MADE_AT_ONCE = 32
 
 
 @register(
@@ -66,6 +67,7 @@ class NSGA2:
         self._parents = np.zeros(0, np.int64)  # rows of the memory, best first
         self._place = np.zeros(0, np.int64)  # of each parent; equal rank and crowding share a place
         self._judged = 0  # rows of the memory that were up for selection
+        self._made = problem.space.architectures(np.zeros((0, len(problem.space.decisions)), np.int16))
 
     @property
     def batch(self) -> int:
@@ -82,7 +84,7 @@ class NSGA2:
         else:
             if not len(self._parents):
                 self._select()
-            picked = self._proposals.pick(n, rng, self._children if len(self._parents) > 1 else self._space.sample)
+            picked = self._proposals.pick(n, rng, self._next if len(self._parents) > 1 else self._space.sample)
         self._asked += len(picked)
         return candidates_of(picked)
 
@@ -96,7 +98,7 @@ class NSGA2:
         """Survivors of parents and new trials: by rank, then crowding distance."""
         memory = self._memory
         pool = np.concatenate([self._parents, np.arange(self._judged, len(memory))])
-        self._judged = len(memory)
+        self._judged, self._made = len(memory), self._made[:0]
         losses, violation = memory.losses[pool], memory.violation[pool]
         ranks = deb_ranks(losses, violation)
         crowding = crowding_by_rank(losses, ranks)
@@ -111,6 +113,13 @@ class NSGA2:
         second = self._place[pairs[:, 1]] < self._place[pairs[:, 0]]
         rows = self._parents[np.where(second, pairs[:, 1], pairs[:, 0])]
         return Architectures(self._space, self._memory.codes[rows])
+
+    def _next(self, n: int, rng: np.random.Generator) -> Architectures:
+        """The next n children; as their parents stay the same for a generation, they are made many at once."""
+        if len(self._made) < n:
+            self._made = self._children(max(n, MADE_AT_ONCE), rng)
+        given, self._made = self._made[:n], self._made[n:]
+        return given
 
     def _children(self, n: int, rng: np.random.Generator) -> Architectures:
         mothers, fathers = self._tournament(n, rng), self._tournament(n, rng)

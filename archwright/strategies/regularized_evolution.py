@@ -79,10 +79,11 @@ class _Children:
 
     def __init__(self, owner: RegularizedEvolution, alive: np.ndarray, place: np.ndarray) -> None:
         self._owner, self._alive, self._place = owner, alive, place
+        self._by_place = alive[np.argsort(place)]
 
     def __call__(self, n: int, rng: np.random.Generator) -> Architectures:
         owner = self._owner
         entrants = rng.integers(0, len(self._alive), (n, owner._sample))
-        winners = entrants[np.arange(n), self._place[entrants].argmin(axis=1)]
-        parents = Architectures(owner._space, owner._memory.codes[self._alive[winners]])
+        best = self._by_place[self._place[entrants].min(axis=1)]  # the entrant with the smallest place
+        parents = Architectures(owner._space, owner._memory.codes[best])
         return owner._space.mutate(parents, rng)
