@@ -6,9 +6,11 @@ On the packaged table `digits-conv`, whose 490 networks were each trained alone 
 space is trained on the same training images by every method of `train_supernet`; 100 networks drawn once are measured
 with its weights on the validation images, after recalibration of their batch norms. The truth is the mean test
 accuracy of the table; the ceiling is what one training of each network alone, measured on the same validation images,
-reaches. Tau is also given for the validation images alone as truth-free comparison of seeds (`between_seeds`).
+reaches. `between_seeds` is tau between two trainings of the same kind, without the truth.
 
-Methods are compared at equal epochs and, where they cost less, at about equal CPU time (`--long`).
+`single_path` is also what a mixture with one set of weights is; `k_mixture` has four. Methods are compared at equal
+epochs and, those that train one path a step, at `--long` times as many, which costs about what a sandwich does and
+gives every set of the mixture as many steps as the single one had.
 Writes benchmarks/results/one_shot_ranking.json.
 """
 
@@ -21,25 +23,28 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import finish
+from common import write
 from scipy.stats import kendalltau, spearmanr
 
 from archwright.benchmarks import digits
 from archwright.evaluators.inherited import InheritedEvaluator
 from archwright.nets import Supernet
 from archwright.nets.recipe import Recipe
-from archwright.nets.train_supernet import METHODS, train_supernet
+from archwright.nets.supernet_mixture import SupernetMixture, train_mixture
+from archwright.nets.train_supernet import train_supernet
 
 ALONE = "each alone, one seed"
+SETS = 4
+ONE_PATH = ("single_path", "k_mixture")
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--methods", default=",".join(METHODS), help="of train_supernet")
+    parser.add_argument("--methods", default="single_path,sandwich,k_mixture")
     parser.add_argument("--networks", type=int, default=100)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--long", type=int, default=4, help="times as many epochs for single_path, once more")
+    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--long", type=int, default=4, help="times as many epochs, once more")
     parser.add_argument("--dry", action="store_true", help="write nothing")
     return parser.parse_args()
 
@@ -53,12 +58,15 @@ def drawn(count: int) -> np.ndarray:
 
 def inherited(method: str, rows: np.ndarray, *, epochs: int, seed: int) -> tuple[np.ndarray, float]:
     """Validation accuracies (rows,) in percent, and CPU seconds of the supernet's training."""
-    space, task = digits.make_space(), digits.task()
+    space, task, mixed = digits.make_space(), digits.task(), method == "k_mixture"
     torch.manual_seed(seed)
-    supernet = Supernet(space, digits.SHAPE)
+    supernet: Any = SupernetMixture(space, digits.SHAPE, sets=SETS) if mixed else Supernet(space, digits.SHAPE)
     recipe = Recipe(optimizer="adamw", lr=5e-3, epochs=epochs, batch=96)
     began = time.process_time()
-    train_supernet(supernet, task, recipe, method=method, seed=seed)  # type: ignore[arg-type]
+    if mixed:
+        train_mixture(supernet, task, recipe, seed=seed)
+    else:
+        train_supernet(supernet, task, recipe, method=method, seed=seed)  # type: ignore[arg-type]
     seconds = time.process_time() - began
     nets = space.architectures(digits._columns(digits.FILE)["codes"][rows])
     found = InheritedEvaluator(supernet, task, seed=0).evaluate(nets)
@@ -87,24 +95,25 @@ def main() -> None:
     truth = table["test_mean_e12"][rows].astype(np.float64)
     truth *= 100 / digits.TEST
     result: dict[str, Any] = {}
+    settings = {k: v for k, v in vars(options).items() if k != "dry"} | {"sets": SETS}
+    alone = table["valid_e12"][rows].astype(np.float64) * 100 / digits.VALID
+    seconds = {"training_cpu_seconds": float(table["train_s_e12"][rows, 0].sum())}
+    result[ALONE] = figures(list(alone.T), truth) | seconds
+
+    def note() -> None:
+        if not options.dry:
+            best = float(truth.max())
+            write("one_shot_ranking", {"settings": settings, "best_true_accuracy_percent": best, "methods": result})
+
     runs = [(name, options.epochs) for name in options.methods.split(",")]
-    if options.long > 1 and "single_path" in options.methods:
-        runs.append(("single_path", options.long * options.epochs))
+    runs += [(name, options.long * epochs) for name, epochs in runs if options.long > 1 and name in ONE_PATH]
     for name, epochs in runs:
         pairs = [inherited(name, rows, epochs=epochs, seed=s) for s in range(options.seeds)]
         result[f"{name}, {epochs} epochs"] = figures([f for f, _ in pairs], truth) | {
             "training_cpu_seconds": float(np.mean([s for _, s in pairs]))
         }
         print(name, epochs, result[f"{name}, {epochs} epochs"], flush=True)
-    alone = table["valid_e12"][rows].astype(np.float64) * 100 / digits.VALID
-    result[ALONE] = figures(list(alone.T), truth) | {"training_cpu_seconds": float(table["train_s_e12"][rows, 0].sum())}
-    settings = {k: v for k, v in vars(options).items() if k != "dry"}
-    best_true = float(truth.max())
-    finish(
-        "one_shot_ranking",
-        {"settings": settings, "best_true_accuracy_percent": best_true, "methods": result},
-        write=not options.dry,
-    )
+        note()
 
 
 if __name__ == "__main__":
