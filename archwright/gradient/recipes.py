@@ -16,7 +16,7 @@ from archwright.gradient.mixings.outputs import Outputs
 from archwright.gradient.mixings.partial_channels import Partial
 from archwright.gradient.mixings.sampled import SampledPath
 from archwright.gradient.mixings.sparse import SparseWeights
-from archwright.gradient.penalties.regularisers import DirichletAnchor
+from archwright.gradient.penalties.regularisers import DirichletAnchor, Entropy
 from archwright.gradient.penalties.self_distillation import SelfDistillation
 from archwright.gradient.relaxations.binary_path import BinaryPath
 from archwright.gradient.relaxations.dirichlet import Dirichlet
@@ -306,6 +306,25 @@ def single_level() -> Method:
 def dass() -> Method:
     """DASS: cells compared under masks of 99 % sparsity, the highest that is reported (Mousavi et al., 2023)."""
     return Method(Softmax(), SparseWeights(0.99), FirstOrder(), DartsEdges(), architecture=ALPHA, keep="last")
+
+
+@register(
+    "recipes",
+    "quantnas",
+    labels={
+        "relaxation": "softmax",
+        "mixing": "entangled",
+        "update": "first_order",
+        "selection": "argmax",
+        "penalty": "entropy",
+    },
+)
+def quantnas() -> Method:
+    """QuantNAS: bits mixed as noise in one call, entropy that grows (Shvetsov et al., 2022; for `quantized_conv`).
+
+    Add `penalties=(Entropy(1e-2), ExpectedCost(BitPolicy(...), "bit_operations_gbops", "linear"))` for the bits.
+    """
+    return Method(Softmax(), EntangledWeights(), FirstOrder(), Argmax(), (Entropy(1e-2),), architecture=ALPHA)
 
 
 @register(

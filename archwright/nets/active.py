@@ -7,10 +7,18 @@ exactly.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
 
-from archwright.nets.supernet import Supernet
+
+class Tracked(Protocol):
+    """A supernet, or several of them, that knows which weights took part."""
+
+    def active_since_reset(self) -> dict[nn.Parameter, Tensor | None]:
+        """As `Supernet.active_since_reset`."""
+        ...
 
 
 class ActiveUpdate:
@@ -20,7 +28,7 @@ class ActiveUpdate:
     early; its moments are its own.
     """
 
-    def __init__(self, supernet: Supernet) -> None:
+    def __init__(self, supernet: Tracked) -> None:
         self.supernet = supernet
 
     @torch.no_grad()

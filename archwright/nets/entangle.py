@@ -192,6 +192,7 @@ class Entangled:
         if large is not None:
             self._find_masks(hull)
         self.parts = _owners(self.module, large) if large is not None else []
+        self.mixed = _field_values(settings, allowed, getattr(hull[0], "mixes", ""))
 
     def _find_masks(self, hull: Setting) -> None:
         leaf, shapes = hull
@@ -243,6 +244,11 @@ class Entangled:
             norm.share = shares(scalars, group.paths, torch.from_numpy(group.allowed.astype(np.float64)))
             (indicator,) = group.parts.values()
             norm.kept = _tensor(indicator).to(scalars.like)
+        if self.mixed:
+            share = shares(scalars, self.settings.paths, torch.from_numpy(self.allowed.astype(np.float64)))
+            kept = [torch.from_numpy(mask).to(scalars.like) for mask in self.mixed.values()]
+            given = tuple(self.mixed), torch.stack([(share * mask).sum() for mask in kept])
+            setattr(self.module, "mixed", given)  # noqa: B010
         if self.large is not None and self.module.training != self.large.training:
             self.module.train(self.large.training)
         return self.module(*values)
@@ -295,6 +301,15 @@ def _twin(hull: Setting, first: Setting, large: nn.Module | None) -> nn.Module:
             module = module.to(parameter.device, parameter.dtype)
             break
     return module
+
+
+def _field_values(settings: Settings, allowed: np.ndarray, field: str) -> dict[int, np.ndarray]:
+    """The values that a field takes -> which settings have them, (settings,) 0 or 1; empty if it takes one alone."""
+    if not field:
+        return {}
+    found = np.array([getattr(settings.table[row][0], field) for row in settings.rows.tolist()])
+    values = np.unique(found[allowed]).tolist()
+    return {v: (found == v).astype(np.float32) for v in values} if len(values) > 1 else {}
 
 
 def _owners(module: nn.Module, large: nn.Module) -> list[tuple[dict[str, Any], dict[str, Any], str, str]]:

@@ -96,15 +96,14 @@ class Scores(nn.Module):
         places: list[tuple[dict[str, Any], Tensor]] = []
         try:
             for name, score in zip(self.names, self.scores, strict=True):
-                place = supernet.get_submodule(name.rpartition(".")[0])._parameters
+                place: dict[str, Any] = supernet.get_submodule(name.rpartition(".")[0])._parameters
                 weight = place["weight"]
-                assert weight is not None
                 places.append((place, weight))
-                place["weight"] = weight * self._mask(score, progress)  # type: ignore[assignment]
+                place["weight"] = weight * self._mask(score, progress)
             yield
         finally:
             for place, weight in places:
-                place["weight"] = weight  # type: ignore[assignment]
+                place["weight"] = weight
 
     @torch.no_grad()
     def _start(self, supernet: nn.Module) -> None:

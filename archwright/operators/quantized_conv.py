@@ -1,0 +1,128 @@
+"""Convolution at few bits, which may be a choice; rounding is a noise while candidates are mixed (QuantNAS).
+
+Shvetsov et al., "QuantNAS for super resolution: searching for efficient quantization-friendly architectures against
+quantization noise", 2022, section 3.2: rounding to bits is replaced by uniform noise of the same step, so that all
+bits of a choice take one call: the step of the mixture is the weighted sum of the options' steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from archwright.errors import SpaceError
+from archwright.operators.base import Counts, Example, Layer, Leaf, Shape
+from archwright.operators.conv import Conv
+from archwright.operators.rules import activation_class, image, lean, positive, same_padding
+from archwright.registry import register
+
+
+class QuantizedConvNormAct(nn.Module):
+    """Convolution of rounded weights with rounded inputs, batch norm, activation; gradients go straight through.
+
+    With `mixed`, weights and inputs get uniform noise instead while training, of the weighted sum of several bits'
+    steps; in evaluation the weighted sum of the roundings.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        stride: int = 1,
+        padding: int = 0,
+        bits: int = 8,
+        activation: str = "ReLU",
+        dims: int = 2,
+    ) -> None:
+        super().__init__()
+        self.conv = getattr(nn, f"Conv{dims}d")(in_channels, out_channels, kernel, stride, padding, bias=False)
+        self.norm = getattr(nn, f"BatchNorm{dims}d")(out_channels)
+        self.act = getattr(nn, activation)()
+        self.bits = bits
+        self.mixed = None  # (bits, shares) of the options of a mixture
+
+    def step(self, x: torch.Tensor, bits: int) -> torch.Tensor:
+        """Step of a symmetric grid of `bits` bits over the range of each example or output channel, (n, 1, ...)."""
+        dims = tuple(range(1, x.dim()))
+        return x.detach().abs().amax(dims, keepdim=True).clamp_min(1e-8) / (2 ** (bits - 1) - 1)
+
+    def rounded(self, x: torch.Tensor) -> torch.Tensor:
+        """On the grid, or with the noise of the mixed grids; the gradient is that of the identity."""
+        if self.mixed is None:
+            return x + self.error(x, self.bits)
+        bits, shares = self.mixed
+        if not self.training:
+            return x + sum(share * self.error(x, b) for b, share in zip(bits, shares, strict=True))
+        step = sum(share * self.step(x, b) for b, share in zip(bits, shares, strict=True))
+        return x + (torch.rand_like(x) - 0.5) * step
+
+    def error(self, x: torch.Tensor, bits: int) -> torch.Tensor:
+        """What rounding adds, without a gradient."""
+        step = self.step(x, bits)
+        return (torch.round(x / step) * step - x).detach()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(b, in, ...) -> (b, out, ...)."""
+        conv = self.conv
+        run = (nn.functional.conv1d, nn.functional.conv2d, nn.functional.conv3d)[x.dim() - 3]
+        y = run(self.rounded(x), self.rounded(conv.weight), None, conv.stride, conv.padding)
+        return self.act(self.norm(y))
+
+
+@register("operators", "quantized_conv", labels={"family": "convolution"})
+@dataclass(frozen=True)
+class QuantizedConv(Leaf):
+    """`Conv` with batch norm whose weights and inputs have `bits` bits; all choices of bits share the weights."""
+
+    elastic: ClassVar[frozenset[str]] = frozenset({"channels", "kernel", "bits"})
+    mixes: ClassVar[str] = "bits"  # mixtures tell the module the shares of this field's options
+
+    channels: int
+    kernel: int = 3
+    stride: int = 1
+    bits: int = 8
+    activation: str = "relu"
+
+    def layer(self, *inputs: Shape) -> Layer:
+        """`QuantizedConvNormAct` for the rank of the input."""
+        self.output(*inputs)
+        channels, sizes = image(self, inputs)
+        return lean(
+            QuantizedConvNormAct,
+            in_channels=channels,
+            out_channels=self.channels,
+            kernel=self.kernel,
+            stride=self.stride,
+            padding=same_padding(self.kernel),
+            bits=self.bits,
+            activation=activation_class(self, self.activation),
+            dims=len(sizes),
+        )
+
+    def _like(self) -> Conv:
+        return Conv(self.channels, self.kernel, self.stride, activation=self.activation)
+
+    def output(self, *inputs: Shape) -> Shape:
+        """(channels, positions...)."""
+        positive(self, "bits")
+        if not 2 <= self.bits <= 16:
+            raise SpaceError(f"bits of QuantizedConv lie in 2..16, got {self.bits}")
+        return self._like().output(*inputs)
+
+    def counts(self, *inputs: Shape) -> Counts:
+        """Those of the convolution; bytes are of float32 values, bit operations have a cost of their own."""
+        return self._like().counts(*inputs)
+
+    @classmethod
+    def examples(cls) -> Sequence[Example]:
+        """Images and series, many and few bits."""
+        return [
+            (cls(8), ((6, 9, 7),)),
+            (cls(8, kernel=5, stride=2, bits=4), ((6, 9, 9),)),
+            (cls(4, bits=2, activation="gelu"), ((3, 11),)),
+        ]
