@@ -309,6 +309,23 @@ def test_robot_needs_proxies_and_uses_them():
             loop.trials = loop.trials[len(candidates) :]
 
 
+def test_robot_first_tries_the_sum_of_all_proxies_and_each_alone():
+    class Proxies:
+        metrics = ("one_score", "two_score")
+        deterministic = cheap = batched = True
+
+        def evaluate(self, architectures, *, fidelity=1.0, seed=0):
+            codes = architectures.codes.astype(float)
+            return {"one_score": codes[:, :4].sum(axis=1), "two_score": 3 * codes[:, 4] - codes[:, 0]}
+
+    problem = Problem(wide_space(), (Objective("error_percent"),), (Proxies(), Toy()))
+    robot = get("strategies", "robot")(problem, seed=0)
+    loop = Loop(robot, problem)
+    loop.until(12, 1)
+    tried = np.array([weights for weights, _ in robot._tried])
+    assert tried[:3].tolist() == [[1, 1], [1, 0], [0, 1]] and len(tried) == 4
+
+
 def test_controllers_of_one_seed_are_equal_and_leave_torch_alone():
     space = wide_space(3, 3)
     before = torch.get_rng_state()

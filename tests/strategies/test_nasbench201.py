@@ -61,3 +61,22 @@ def test_evolution_and_local_search_need_a_third_of_the_queries_of_random_search
     }
     assert found["regularized_evolution"] <= found["random"] / 3
     assert found["local_search"] <= found["random"] / 3
+
+
+def test_robot_with_twenty_queries_is_nowhere_behind_a_single_proxy():
+    from archwright.benchmarks.protocol import Setting, maker, play
+    from archwright.benchmarks.table import load
+
+    try:
+        tables = [load(f"nasbench201-{name}") for name in ("cifar10", "cifar100", "imagenet16")]
+        observed = [t.read(t.goal, np.arange(len(t.codes))) for t in tables]
+    except ConfigurationError as error:
+        pytest.skip(str(error))
+    for table, seen in zip(tables, observed, strict=True):
+        truth = table.read(table.goal, np.arange(len(seen)), true=True)
+        scores = np.nan_to_num(table.free_features(), nan=-np.inf, neginf=-np.inf)
+        tops = [np.argsort(-column, kind="stable")[:20] for column in scores.T]
+        singles = [truth[top[np.argmax(seen[top])]] for top in tops]
+        runs = [play(Setting(table, 20, {}, True), maker("robot", 20), seed) for seed in range(5)]
+        found = [-run.true[np.argmin(run.observed[:, 0]), 0] for run in runs]
+        assert np.mean(found) >= max(singles) - 1e-6
