@@ -113,9 +113,8 @@ def one_seed(
     joint = search(space, cost, accuracy, trials, seed, known)
     heavy = space.fix({f"tasks.{t}.{i}": int(o) for t, code in best.items() for i, o in enumerate(code)})
     second = search(heavy, cost, accuracy, trials // 2, seed, {})
-    misses = np.sum(
-        [np.nan_to_num(np.maximum(second[m] / limit - 1, 0), nan=1e6) for m, limit in SPECS.items()], axis=0
-    )
+    excess = [np.nan_to_num(second[m] / limit - 1, nan=1e6, posinf=1e6) for m, limit in SPECS.items()]
+    misses = np.maximum(excess, 0).sum(axis=0)
     at = int(np.argmin(misses))  # the accelerator that misses the specs least stays
     names = [d.path for d in space.decisions if d.path.startswith("accelerators")]
     options = {p: space.option_value(p, int(second["codes"][at][heavy.decision(p).index])) for p in names}

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import argparse
 import time
+from functools import partial
 
 import numpy as np
 from common import finish
 from networks import resnet
 
+from archwright.costs.dram_controller import effective
 from archwright.costs.kernels import Kernels
 from archwright.environments.proxy import Proxy
 from archwright.registry import get
@@ -52,7 +54,7 @@ def main() -> None:
     cut = int(0.8 * a.designs)
     known, unseen = ({m: v[s] for m, v in columns.items()} for s in (slice(cut), slice(cut, None)))
     start = time.perf_counter()
-    proxy = Proxy(space, METRICS, trees=a.trees).fit(codes[:cut], known)
+    proxy = Proxy(space, METRICS, trees=a.trees, features=partial(effective, space)).fit(codes[:cut], known)
     fit_s = time.perf_counter() - start
     start = time.perf_counter()
     proxy.evaluate(codes[:20_000])

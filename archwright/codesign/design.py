@@ -51,7 +51,7 @@ class Layer(NamedTuple):
 
 
 class CoDesign:
-    """Latency, energy and area of joint designs.
+    """Latency, energy and area of joint designs, and the energy of each task's network as `TASK_energy_mj`.
 
     Args:
         space: from `codesign_space`.
@@ -62,7 +62,6 @@ class CoDesign:
         area_limit_mm2: designs above it are not scheduled.
     """
 
-    metrics = ("latency_ms", "energy_mj", "area_mm2")
     deterministic = True
     batched = True
 
@@ -79,6 +78,7 @@ class CoDesign:
         missing = [t for t in tasks if t not in input_shapes]
         if missing:
             raise ConfigurationError(f"the task {missing[0]!r} needs an input shape")
+        self.metrics = ("latency_ms", "energy_mj", "area_mm2", *(f"{t}_energy_mj" for t in tasks))
         self.space, self.tasks, self.input_shapes = space, dict(tasks), dict(input_shapes)
         self.technology = technology or Technology()
         self.latency_limit_ms, self.area_limit_mm2 = latency_limit_ms, area_limit_mm2
@@ -92,14 +92,22 @@ class CoDesign:
         hardware = hardware_of(self.space, codes)
         area = self.area_mm2(hardware)
         hopeless = (area > self.area_limit_mm2) | (self.least_latency_ms(hardware) > self.latency_limit_ms)
-        latency, energy = np.full(len(codes), np.inf), np.full(len(codes), np.inf)
+        latency, energy = np.full(len(codes), np.inf), np.full((len(codes), len(self.tasks)), np.inf)
         kept = np.flatnonzero(~hopeless)
         self.pruned += int(hopeless.sum())
         for start in range(0, len(kept), 256):
             rows = kept[start : start + 256]
-            plan = self.schedule(codes[rows])
-            latency[rows], energy[rows] = plan.makespan, plan.energy
-        return {"latency_ms": latency, "energy_mj": energy, "area_mm2": area}
+            latency[rows], energy[rows] = self._scheduled(codes[rows])
+        parts = {f"{t}_energy_mj": energy[:, k] for k, t in enumerate(self.tasks)}
+        return {"latency_ms": latency, "energy_mj": energy.sum(axis=1), "area_mm2": area, **parts}
+
+    def _scheduled(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Makespan (n,), and energy of each task's network (n, tasks)."""
+        times, energies = self.layer_costs(codes)
+        with np.errstate(invalid="ignore"):
+            plan = list_schedule(times, energies, self.latency_limit_ms)
+        chosen = np.take_along_axis(energies, np.maximum(plan.placed, 0)[..., None].astype(np.int64), axis=3)[..., 0]
+        return plan.makespan, np.where(plan.placed >= 0, chosen, 0.0).sum(axis=2)
 
     def area_mm2(self, hardware: Mapping[str, np.ndarray]) -> np.ndarray:
         """Multipliers, buffers and network on chip, (n,)."""

@@ -1,4 +1,4 @@
-"""From a co-design configuration to objects: spaces, accuracies, the joint problem; every fault is found before work."""
+"""From a co-design configuration to objects: spaces, accuracies, the problem; faults are found before work."""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
 NSGA-II's selection (Deb et al., 2002) with variation made for joint spaces: a child takes every task's network, and the
 sub-accelerators, as a whole from one of two parents, because accuracy is a mean and energy nearly a sum over the parts;
 then decisions of one part change. A share of the children are neighbours of the front, every other one of the design
-that is best in the first goal (local search). Where networks are known to be accurate, the first generations look for
+that is best in the first goal (local search); others join networks that a model of the parts predicts to go well
+together (`parts.py`). Where networks are known to be accurate, the first generations look for
 hardware for the best of them, as a search of networks first would, and everything goes on from there.
 """
 
@@ -13,6 +14,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from archwright.codesign.parts import PartModel
 from archwright.search.pareto import crowding_by_rank, deb_ranks
 from archwright.search.problem import Problem
 from archwright.search.trial import Candidate, Trial
@@ -29,6 +31,7 @@ class JointEvolution:
         known: task -> codes (k, its decisions) of networks that are known to be good, the best first.
         population: size of a generation.
         local: share of the children that are neighbours of the front.
+        combined: share of the children that join networks as the model of parts (`parts.py`) proposes.
         lead: generations that search hardware for the best known networks, where every task has one.
     """
 
@@ -38,19 +41,22 @@ class JointEvolution:
         *,
         seed: int = 0,
         known: Mapping[str, np.ndarray] | None = None,
-        population: int = 60,
-        local: float = 0.4,
-        lead: int = 4,
+        population: int = 40,
+        local: float = 0.3,
+        combined: float = 0.4,
+        lead: int = 8,
     ) -> None:
         check_option("population", population, 2)
         check_option("local", local, 0.0, 1.0)
+        check_option("combined", combined, 0.0, 1.0)
         check_option("lead", lead, 0)
         self._space = problem.space
         self._memory, self._proposals = Memory(problem), Proposals(problem)
         self._seed, self._asks, self._asked = seed, 0, 0
-        self._population, self._local = population, local
+        self._population, self._local, self._combined = population, local, combined
         self._known = dict(known or {})
         self._parts = _parts(problem.space)
+        self._model = PartModel(problem, self._parts)
         tasks = {name for name in self._parts if name.startswith("tasks.")}
         led = (
             bool(tasks)
@@ -61,6 +67,7 @@ class JointEvolution:
         self._parents = np.zeros(0, np.int64)  # rows of the memory, best first
         self._front = np.zeros(0, np.int64)
         self._judged = 0
+        self._suited = 0  # row of the memory with the least violation in the first generations
 
     @property
     def batch(self) -> int:
@@ -85,6 +92,7 @@ class JointEvolution:
     def tell(self, trials: Sequence[Trial]) -> None:
         """Add trials; survivors are chosen once a whole population of them is new."""
         self._memory.add(trials)
+        self._model.add(trials)
         if len(self._memory) - self._judged >= self._population:
             self._select()
 
@@ -93,6 +101,8 @@ class JointEvolution:
         memory = self._memory
         pool = np.concatenate([self._parents, np.arange(self._judged, len(memory))])
         self._judged = len(memory)
+        if self._judged <= self._lead:
+            self._suited = int(np.argmin(memory.violation))
         losses = memory.losses[pool]
         ranks = deb_ranks(losses, memory.violation[pool])
         order = np.lexsort((-crowding_by_rank(losses, ranks), ranks))[: self._population]
@@ -137,19 +147,34 @@ class JointEvolution:
         for part in parts:
             rows = np.flatnonzero(rng.random(n) < 0.5)
             codes[np.ix_(rows, part)] = fathers[np.ix_(rows, part)]
-        near = np.flatnonzero(rng.random(n) < self._local)
-        if len(self._front):
-            best = self._front[np.argmin(memory.losses[self._front, 0])]
-            centres = np.where(rng.random(len(near)) < 0.5, best, rng.choice(self._front, len(near)))
+        near = (rng.random(n) < self._local) & (len(self._front) > 0)
+        if near.any():
+            best, many = self._front[np.argmin(memory.losses[self._front, 0])], int(near.sum())
+            centres = np.where(rng.random(many) < 0.5, best, rng.choice(self._front, many))
             codes[near] = memory.codes[centres]
+        self._combine(codes, near, rng)
         before = codes.copy()
         which, steps = rng.integers(0, len(parts), n), rng.integers(1, 3, n)
         steps[near] = 1
         for row in range(n):
-            same = bool((codes[row] == mothers[row]).all()) or row in near
+            same = bool((codes[row] == mothers[row]).all()) or near[row]
             if same or rng.random() < 0.6:
                 self._change(codes[row], parts[which[row]], int(steps[row]), rng)
         return self._legal(codes, before)
+
+    def _combine(self, codes: np.ndarray, kept: np.ndarray, rng: np.random.Generator) -> None:
+        """Put proposals of the model of parts into some rows that are not kept, in place."""
+        rows = np.flatnonzero(~kept & (rng.random(len(codes)) < self._combined / max(1e-9, 1 - self._local)))
+        for k, group in enumerate(np.array_split(rows, 3)):
+            if not len(group) or not len(self._front):
+                continue
+            led = k == 0 and self._lead > 0  # the hardware that suits the best known networks best
+            machine = self._memory.codes[self._suited if led else rng.choice(self._front)]
+            hardware = self._parts.get("accelerators", np.zeros(0, np.int64))
+            for row, networks in zip(group, self._model.propose(machine[hardware], len(group), rng), strict=False):
+                codes[row] = machine
+                for task, own in networks.items():
+                    codes[row, self._parts[f"tasks.{task}"]] = own
 
     def _change(self, code: np.ndarray, part: np.ndarray, steps: int, rng: np.random.Generator) -> None:
         """Other options for some decisions of one part of a code, in place."""

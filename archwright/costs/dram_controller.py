@@ -63,3 +63,28 @@ class DramController:
             found = simulate(trace, Controller(**values))  # type: ignore[arg-type]
             self._known[key] = tuple(float(getattr(found, m)) for m in self.metrics)
         return self._known[key]
+
+
+def effective(space: Space, codes: np.ndarray) -> np.ndarray:
+    """What a design amounts to, (n, 6), for proxy models: how many requests can wait, and refresh where there is any.
+
+    In powers of two: places in all buffers and in one, both as far as transactions may be active; active transactions
+    over places; and how many refreshes may be late or early, -1 without refresh.
+    """
+    found = columns_of(space, codes)
+    column = {k: np.broadcast_to(found[k], (len(codes),)) for k in OPTIONS}
+    size, active = np.log2(column["request_buffer_size"]), np.log2(column["max_active_transactions"])
+    buffers = np.select([column["scheduler_buffer"] == k for k in ("Bankwise", "ReadWrite")], [4.0, 1.0], 0.0)
+    none = column["refresh_policy"] == "NoRefresh"
+    late, early = (np.where(none, -1.0, np.log2(column[f"refresh_max_{k}"])) for k in ("postponed", "pulledin"))
+    return np.stack(
+        [
+            np.minimum(size + buffers, active),
+            np.minimum(size, active),
+            active - size,
+            active - size - buffers,
+            late,
+            early,
+        ],
+        axis=1,
+    )

@@ -58,18 +58,41 @@ def expected(cost: AdditiveCost, root: Any, probabilities: Mapping[str, Tensor])
         sites = compile_sites(cost.space, root, cost.input_shapes)
         cost.__dict__["_sites"] = sites, cost.row_costs(sites.rows)
     sites, costs = cost.__dict__["_sites"]
-    paths = {d.index: d.path for d in cost.space.decisions}
     some = next(iter(probabilities.values()))
+    tables = {m: torch.as_tensor(v, dtype=some.dtype, device=some.device) for m, v in costs.items()}
+    return contract(cost.space, sites, tables, probabilities)
+
+
+def contract(
+    space: Space, sites: Sites, costs: Mapping[str, Tensor], probabilities: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Expectation of costs per row, (rows,), over the decisions that bring a row to each site.
+
+    Raises:
+        ConfigurationError: if a decision that matters has no probabilities.
+    """
+    import torch
+
+    paths = {d.index: d.path for d in space.decisions}
+    some = next(iter(probabilities.values()))
+    padded = {m: torch.cat([v, v.new_zeros(1)]) for m, v in costs.items()}
     totals = {metric: torch.zeros((), dtype=some.dtype, device=some.device) for metric in costs}
     for grid in sites.grids:
         weights = torch.ones((), dtype=some.dtype, device=some.device)
         for decision in grid.decisions:
-            if paths[decision] not in probabilities:
-                raise ConfigurationError(
-                    f"no probabilities for the decision {paths[decision]!r}; {nearest(paths[decision], probabilities)}"
-                )
-            weights = weights[..., None] * probabilities[paths[decision]]
-        for metric, values in costs.items():
-            table = torch.as_tensor(np.append(values, 0.0)[grid.ids], dtype=some.dtype, device=some.device)
-            totals[metric] = totals[metric] + (weights * table).sum()
+            weights = weights[..., None] * given(probabilities, paths[decision])
+        ids = torch.as_tensor(grid.ids, device=some.device)
+        for metric, values in padded.items():
+            totals[metric] = totals[metric] + (weights * values[ids]).sum()
     return totals
+
+
+def given(probabilities: Mapping[str, Tensor], path: str) -> Tensor:
+    """The probabilities of a decision.
+
+    Raises:
+        ConfigurationError: if there are none.
+    """
+    if path not in probabilities:
+        raise ConfigurationError(f"no probabilities for the decision {path!r}; {nearest(path, probabilities)}")
+    return probabilities[path]

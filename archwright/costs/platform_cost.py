@@ -177,13 +177,13 @@ class PlatformCost(AdditiveCost):
     def _piece(self, work: Workload, kernels: Kernels, platform: Platform, piece: slice) -> Columns:
         index = work.index[piece]
         n, h = len(kernels), len(index)
-        costs = self.kernel_costs(_as_column(kernels), _rows_of_platform(platform, piece))
+        costs = self.kernel_costs(kernels_as_column(kernels), rows_of_platform(platform, piece))
         out: Columns = {}
         for metric, values in costs.items():
             table = np.zeros((len(work.rows) + 1, h))
             np.add.at(table, kernels.owner, np.broadcast_to(values, (n, h)))
             out[metric] = table[index, np.arange(h)[:, None]].sum(axis=1)
-        area = self.area_mm2(_rows_of_platform(platform, piece))
+        area = self.area_mm2(rows_of_platform(platform, piece))
         out["area_mm2"] = np.broadcast_to(np.asarray(area, dtype=np.float64).reshape(-1), (h,)).copy()
         return out
 
@@ -198,13 +198,16 @@ class PlatformCost(AdditiveCost):
         return AdditiveCost.explain(fixed, architecture)
 
     def expected(self, probabilities: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Expected cost, differentiable in the probabilities; needs a fixed platform."""
+        """Expected cost, differentiable in the probabilities, those of the platform's decisions included."""
         if self.platform is None:
-            raise ConfigurationError("an expected cost needs a fixed platform; pass platform=...")
+            from archwright.costs.expected_platform import expected_on_platforms
+
+            return expected_on_platforms(self, self._root, probabilities)
         return super().expected(probabilities)
 
 
-def _as_column(k: Kernels) -> Kernels:
+def kernels_as_column(k: Kernels) -> Kernels:
+    """Kernels whose fields are (n, 1), to stand against platforms (1, m)."""
     arrays = {f.name: getattr(k, f.name) for f in fields(k) if f.name not in ("owner", "names")}
     return Kernels(**{name: a[:, None] for name, a in arrays.items()}, owner=k.owner, names=k.names)
 
@@ -221,7 +224,8 @@ def _map_numbers(platform: Platform, change: Any) -> Platform:
     return replace(platform, **varied)
 
 
-def _rows_of_platform(platform: Platform, piece: slice) -> Platform:
+def rows_of_platform(platform: Platform, piece: slice) -> Platform:
+    """A piece of a batch of platforms, numbers as (1, m)."""
     return _map_numbers(platform, lambda v: v[piece][None, :])
 
 

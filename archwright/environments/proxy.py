@@ -1,12 +1,13 @@
 """Proxy models: a fitted regressor that stands in for a slow evaluator, with its error on designs it has not seen.
 
-Gradient-boosted trees over the options' numbers (ordered decisions) and indicators (others), one per metric, on the
-logarithm where a metric is positive. A proxy is an evaluator itself, so every strategy runs on it.
+Gradient-boosted trees over the options' numbers (ordered decisions) and categories (others), one ensemble per metric,
+on the metric's own scale, because that is where the error counts. `features` may add what is known of the evaluator,
+such as which decisions have no effect beside others. A proxy is an evaluator itself, so every strategy runs on it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ class Proxy:
     Args:
         space: of designs.
         metrics: to predict.
+        features: codes (n, decisions) -> further numbers (n, k).
         trees: boosting rounds.
         leaves: of a tree.
         rate: learning rate.
@@ -35,19 +37,21 @@ class Proxy:
         space: Space,
         metrics: Sequence[str],
         *,
+        features: Callable[[np.ndarray], np.ndarray] | None = None,
         trees: int = 800,
         leaves: int = 63,
         rate: float = 0.05,
         seed: int = 0,
     ) -> None:
         self.space, self.metrics = space, tuple(metrics)
+        self._more = features
         self._options = {
             "max_iter": trees, "max_leaf_nodes": leaves, "learning_rate": rate, "random_state": seed,
             "early_stopping": False,
         }  # fmt: skip
         self._table: dict[str, np.ndarray] = {}
         self._radix = np.ones(0, dtype=np.int64)
-        self._models: dict[str, tuple[Any, bool]] = {}
+        self._models: dict[str, Any] = {}
 
     def fit(self, codes: np.ndarray, columns: Mapping[str, np.ndarray]) -> Proxy:
         """Learn from evaluated designs, (n, decisions) and metric -> (n,).
@@ -63,14 +67,11 @@ class Proxy:
                 f"a proxy needs ten designs and every metric; got {len(codes)} designs, missing {missing}"
             )
         x = self._features(codes)
-        categorical = [not d.ordered for d in self.space.decisions]
+        categorical = np.arange(x.shape[1]) < len(self.space.decisions)
+        categorical[: len(self.space.decisions)] &= [not d.ordered for d in self.space.decisions]
         for metric in self.metrics:
-            y = np.asarray(columns[metric], dtype=np.float64)
-            logarithm = bool((y > 0).all())
-            model = HistGradientBoostingRegressor(
-                categorical_features=categorical, min_samples_leaf=4, l2_regularization=1e-3, **self._options
-            )
-            self._models[metric] = model.fit(x, np.log(y) if logarithm else y), logarithm
+            model = HistGradientBoostingRegressor(categorical_features=categorical, min_samples_leaf=2, **self._options)
+            self._models[metric] = model.fit(x, np.asarray(columns[metric], dtype=np.float64))
         self._table = {}
         return self
 
@@ -92,7 +93,8 @@ class Proxy:
         return self
 
     def _features(self, codes: np.ndarray) -> np.ndarray:
-        return np.asarray(codes, dtype=np.float64) + 1  # inactive decisions become 0
+        own = np.asarray(codes, dtype=np.float64) + 1  # inactive decisions become 0
+        return own if self._more is None else np.concatenate([own, self._more(codes)], axis=1)
 
     def evaluate(
         self, architectures: Architectures | np.ndarray, *, fidelity: float = 1.0, seed: int = 0
@@ -106,11 +108,7 @@ class Proxy:
 
     def _predict(self, codes: np.ndarray) -> dict[str, np.ndarray]:
         x = self._features(codes)
-        out = {}
-        for metric, (model, logarithm) in self._models.items():
-            predicted = model.predict(x)
-            out[metric] = np.exp(predicted) if logarithm else predicted
-        return out
+        return {metric: model.predict(x) for metric, model in self._models.items()}
 
     def error_percent(self, codes: np.ndarray, columns: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
         """Root mean square error on other designs, in percent of the metric's mean and of its range."""

@@ -67,6 +67,41 @@ def test_a_platform_in_the_space_costs_the_same_as_when_it_is_fixed():
     assert len(set(together["area_mm2"].tolist())) > 1
 
 
+def test_an_expected_cost_on_searched_platforms_is_the_mean_and_has_gradients():
+    torch = pytest.importorskip("torch")
+    space = codesign_space()
+    cost = get("costs", "dataflow")(space, SHAPE)
+    arch = sample(1, space, seed=4)[0]
+    certain = {
+        d.path: torch.nn.functional.one_hot(torch.tensor(int(arch.code[d.index])), len(d.options)).double()
+        for d in space.decisions
+    }
+    alone = cost.evaluate(np.asarray(arch.code)[None])
+    for metric, value in cost.expected(certain).items():
+        assert value.item() == pytest.approx(alone[metric][0])
+    free = {d.path for d in space.decisions if d.path.startswith("platform")}
+    mixed = {p: torch.full_like(v, 1 / len(v)) if p in free else v for p, v in certain.items()}
+    mixed = {p: v.requires_grad_() for p, v in mixed.items()}
+    codes = np.tile(arch.code, (18, 1))
+    columns = [space.decision(p).index for p in free]
+    codes[:, columns] = np.array(list(np.ndindex(*(len(space.decisions[i].options) for i in columns))))
+    found, every = cost.expected(mixed), cost.evaluate(codes)
+    for metric in ("latency_ms", "energy_mj", "area_mm2"):
+        assert found[metric].item() == pytest.approx(every[metric].mean())
+    found["latency_ms"].backward()
+    pes, at = mixed["platform.spatial.pes"].grad, space.decision("platform.spatial.pes").index
+    for k in range(3):  # a probability's gradient is the mean cost of the designs with that option
+        assert pes[k].item() == pytest.approx(every["latency_ms"][codes[:, at] == k].mean())
+
+
+def test_too_many_settings_of_a_platform_are_refused():
+    e = load("eyeriss")
+    spatial = replace(e.spatial, pes=oneof(*range(1, 200)), buffer_b=oneof(*range(1000, 1100)))
+    space = Space({"network": SPACE.tree, "platform": replace(e, spatial=spatial)})
+    with pytest.raises(ConfigurationError, match="at most 4096"):
+        get("costs", "dataflow")(space, SHAPE).expected({"platform.spatial.pes": np.ones(199)})
+
+
 def test_a_choice_between_whole_platforms_works_too():
     space = Space({"network": SPACE.tree, "platform": oneof(load("nvdla_64"), load("nvdla_512"))})
     archs = sample(30, space)
