@@ -3,9 +3,9 @@
 Every recipe searches the space in a small stack and on few images; its architecture's published accuracy after 200
 epochs (Dong and Yang, 2020) is looked up, beside random cells. The recipes are as published but for what a short search
 needs: architecture parameters learn at up to ten times the rate, because there are that many times fewer steps and
-more; methods that train one path a step get more epochs, which cost about the same; selections measure on few batches
-and tune half an epoch. DARTS's rule, the strongest operator other than `none`, is used with all six edges. The
-architecture of the last epoch counts, as in the publications.
+more; methods that train one path a step, or no architecture parameters, get more epochs, which cost about the same;
+selections measure on few batches and tune half an epoch. DARTS's rule, the strongest operator other than `none`, is
+used with all six edges. The architecture of the last epoch counts, as in the publications.
 
 `bignas` (no order of sizes) and `tanglenas` (nothing to entangle) do not apply to this space.
 """
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 METRICS = {"cifar10": "c10_test_e200_mean", "cifar100": "c100_test_e200_mean", "imagenet16": "in16_test_e200_mean"}
 METHODS = (
-    "darts-pt", "single-level", "pc-darts", "drnas", "gdas", "darts", "spos", "random-ws", "ab-darts", "rarts",
-    "sd-darts", "single-stage", "fairnas", "fair-darts", "proxylessnas", "fbnet", "sharpdarts", "multi-arch", "p-darts",
-    "proxylessnas-r", "darts-2nd",
+    "darts-pt", "darts-pt-fixed", "single-level", "pc-darts", "drnas", "gdas", "darts", "spos", "random-ws", "ab-darts",
+    "rarts", "sd-darts", "single-stage", "fairnas", "fair-darts", "proxylessnas", "fbnet", "sharpdarts", "multi-arch",
+    "p-darts", "proxylessnas-r", "darts-2nd",
 )  # fmt: skip
 BEST_PERCENT = 93.5  # the best recipe shall average above this on CIFAR-10
-NEVER_ALL_SKIP = ("darts-pt", "pc-darts")
+NEVER_ALL_SKIP = ("darts-pt", "darts-pt-fixed", "pc-darts")
 RANDOM = 1000
 FASTER, LARGEST_RATE = 10.0, 0.01  # of the architecture parameters' learning rate
 GENERATIONS, TUNING = 8, 0.5
@@ -78,8 +78,11 @@ class Settings:
         from archwright.gradient.recipes import recipe
         from archwright.gradient.selections.darts_edges import DartsEdges
 
-        path = recipe(name).relaxation.one_path
-        method = recipe(name, epochs=self.path_epochs if path else self.epochs, batch=self.batch)
+        published = recipe(name)
+        epochs = self.path_epochs if published.relaxation.one_path else self.epochs
+        if published.warmup == published.epochs:  # one pass a step instead of two
+            epochs *= 2
+        method = recipe(name, epochs=epochs, batch=self.batch)
         rate = method.architecture.lr
         faster = replace(method.architecture, lr=max(rate, min(FASTER * rate, LARGEST_RATE)))
         selection: Any = method.selection

@@ -206,6 +206,16 @@ def darts_pt() -> Method:
 
 @register(
     "recipes",
+    "darts-pt-fixed",
+    labels={"relaxation": "softmax", "mixing": "outputs", "update": "first_order", "selection": "perturbation"},
+)
+def darts_pt_fixed() -> Method:
+    """DARTS-PT over a supernet whose architecture parameters stay equal (Wang et al., 2021, 'fixing alpha')."""
+    return darts_pt().with_(warmup=50)
+
+
+@register(
+    "recipes",
     "ab-darts",
     labels={"relaxation": "softmax", "mixing": "outputs", "update": "first_order", "selection": "ablation"},
 )
