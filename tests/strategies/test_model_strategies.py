@@ -203,3 +203,19 @@ def test_predictors_find_better_ones_than_random_search(name):
             best.append(best_of(loop))
         found[strategy] = np.mean(best)
     assert found[name] < 0.6 * found["random"]
+
+
+def test_botorch_beats_random_search_and_leaves_torch_alone():
+    pytest.importorskip("botorch")
+    import torch
+
+    problem = toy_problem(wide_space(6, 4))
+    before = torch.get_rng_state()
+    found = {}
+    for name in ("botorch", "random"):
+        loops = [Loop(get("strategies", name)(problem, seed=seed), problem) for seed in range(3)]
+        for loop in loops:
+            loop.until(36, 4)
+        found[name] = np.mean([best_of(loop) for loop in loops])
+    assert found["botorch"] < found["random"]
+    assert torch.equal(torch.get_rng_state(), before)
