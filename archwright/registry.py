@@ -15,6 +15,7 @@ import ast
 import importlib
 import importlib.metadata
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -97,17 +98,20 @@ def _scan(kind: str) -> Mapping[str, Entry]:
         if "@register(" not in text:
             continue
         module = package if path.stem == "__init__" else f"{package}.{path.stem}"
-        for node in ast.parse(text).body:
-            if not isinstance(node, ast.ClassDef | ast.FunctionDef):
-                continue
-            for entry in _declared(node, module):
-                if entry.kind != kind:
-                    continue
-                if entry.name in found:
-                    raise ConfigurationError(
-                        f"{kind} {entry.name!r} is declared in {found[entry.name].module} and in {module}"
-                    )
-                found[entry.name] = entry
+        try:
+            nodes = [n for n in ast.parse(text).body if isinstance(n, ast.ClassDef | ast.FunctionDef)]
+            declared = [entry for node in nodes for entry in _declared(node, module) if entry.kind == kind]
+        except (SyntaxError, ValueError) as error:  # of this file alone: the others stay usable
+            warnings.warn(f"{path} is left out of the {kind}: {error}", RuntimeWarning, stacklevel=3)
+            continue
+        for entry in declared:
+            first = found.setdefault(entry.name, entry)
+            if first is not entry:
+                warnings.warn(
+                    f"{kind} {entry.name!r} is declared in {first.module} and in {module}; the first is used",
+                    RuntimeWarning,
+                    stacklevel=3,
+                )
     return MappingProxyType(found)
 
 

@@ -80,3 +80,20 @@ def test_data_are_found_by_the_variable(monkeypatch, tmp_path):
     assert data_file("x.txt") == tmp_path / "x.txt"
     with pytest.raises(ConfigurationError, match="ARCHWRIGHT_DATA"):
         data_file("nasbench/absent.npz")
+
+
+def test_a_broken_file_is_reported_and_the_others_stay(tmp_path, monkeypatch):
+    good = '@register("strategies", "good")\nclass Good:\n    """Works."""\n'
+    (tmp_path / "good.py").write_text(good)
+    (tmp_path / "twice.py").write_text(good)
+    (tmp_path / "broken.py").write_text('@register("strategies", "broken")\nclass Broken(:\n')
+    (tmp_path / "vague.py").write_text('NAME = "vague"\n@register("strategies", NAME)\nclass Vague:\n    pass\n')
+    monkeypatch.setattr(registry, "KINDS", {"strategies": str(tmp_path)})
+    registry._scan.cache_clear()
+    try:
+        with pytest.warns(RuntimeWarning) as said:
+            assert set(registry.entries("strategies")) == {"good"}
+        text = " ".join(str(w.message) for w in said)
+        assert "broken.py is left out" in text and "vague.py is left out" in text and "declared in" in text
+    finally:
+        registry._scan.cache_clear()

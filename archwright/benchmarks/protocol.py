@@ -9,6 +9,7 @@ al., 2020, "NAS evaluation is frustratingly hard", section 3), and rank tests ag
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -89,11 +90,17 @@ def maker(name: str, queries: int) -> Make:
         return lambda problem, seed: sampler_strategy(sampler, problem, seed=seed, options=given)
     name, options = parse_strategy(name)
     cls = get("strategies", name)
-    if options:
-        return lambda problem, seed: cls(problem, seed=seed, **options)
     if name == "auto":
-        return lambda problem, seed: cls(problem, seed=seed, trials=queries)
-    return lambda problem, seed: cls(problem, seed=seed)
+        options = {"trials": queries, **options}
+    if "lowest" in inspect.signature(cls).parameters and "lowest" not in options:
+        return lambda problem, seed: cls(problem, seed=seed, lowest=_lowest(problem), **options)
+    return lambda problem, seed: cls(problem, seed=seed, **options)
+
+
+def _lowest(problem: Problem) -> float:
+    """The smallest fidelity that the problem's table knows, for strategies that start low."""
+    tables = [e.benchmark for e in problem.evaluators if isinstance(e, TableEvaluator)]
+    return min([1.0, *(f for table in tables for f in table.fidelities)])
 
 
 def parse_strategy(text: str) -> tuple[str, dict[str, Any]]:

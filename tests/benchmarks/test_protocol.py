@@ -162,3 +162,23 @@ def test_the_command_splits_names_and_writes_the_folder(table, tmp_path):
     )
     entry = json.loads((folder / "results.json").read_text())["benchmarks"][0]
     assert list(entry["strategies"]) == ["auto", "nsga2(population=4, crossover=0.8)", "random"] and len(lines) == 3
+
+
+@pytest.mark.parametrize("strategy", ["asha", "hyperband", "successive_halving"])
+def test_multi_fidelity_strategies_start_at_the_lowest_fidelity_of_the_table(strategy, monkeypatch):
+    full = tiny()
+    half = TableBenchmark(
+        name="halves",
+        make_space=full.make_space,
+        listed=full.listed,
+        observed=full.observed,
+        goal=full.goal,
+        truth=full.truth,
+        fidelities={0.5: {"accuracy_percent": full.observed["accuracy_percent"]}},
+    )
+    for table, lowest in ((full, 1.0), (half, 0.5)):
+        problem = protocol.Setting(table, 12).problem()
+        asked = {c.fidelity for c in protocol.maker(f"{strategy}", 12)(problem, 0).ask(4)}
+        assert min(asked) >= lowest
+        played = protocol.play(protocol.Setting(table, 12), protocol.maker(strategy, 12), 0)
+        assert len(played.true) == 12
