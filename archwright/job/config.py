@@ -50,7 +50,9 @@ class RunConfig(BaseModel):
     seed: int = Field(0, ge=0)
     workers: int = Field(1, ge=1, le=4096, description="processes that evaluate at the same time")
     executor: Literal["auto", "in-process", "processes", "ray"] = "auto"
-    finalists: int = Field(3, ge=1, le=1000, description="networks that are fine-tuned and re-measured")
+    finalists: int | None = Field(
+        None, ge=1, le=1000, description="networks that are fine-tuned and re-measured; by default 3, or 8 of a front"
+    )
     baseline: bool | None = Field(
         None, description="also run random search with the same number of trials; by default over a supernet"
     )

@@ -80,26 +80,24 @@ def _distinct(trials: Sequence[Trial], count: int) -> list[Trial]:
 def finish(job: Stages, problem: Problem, trial: Trial, quality: Any, index: int, count: int) -> Finalist:
     """Train one finalist on, and measure its quality.
 
-    With shared weights it starts from its extraction and is fine-tuned; otherwise it is trained from scratch again with
-    the full recipe. The better of inherited and fine-tuned weights on the valid part is kept.
+    It starts from its extraction from the supernet, or from the weights of its trial, or else from scratch. The better
+    of the weights before and after on the valid part is kept.
     """
     architecture = trial.candidate.architecture
     path = job.kept / f"finalist{trial.number}.safetensors"
-    shared = hasattr(quality, "network")
-    net: Network = (
-        quality.network(architecture) if shared else build(architecture, job.task.input_shape, seed=job.config.seed)
-    )
+    begun: Network | None = quality.network(architecture)
+    net = build(architecture, job.task.input_shape, seed=job.config.seed) if begun is None else begun
     if path.exists():
         restore_net(net, TrainState.load(path).part("net"), "finalist")
     else:
-        net = _trained(job, net, shared, index, count, path)
+        net = _trained(job, net, begun is not None, index, count, path)
     valid, test = evaluate(net, job.task, "valid"), evaluate(net, job.task, "test")
     metrics = test | job._counts(architecture) | {f"valid_{k}": v for k, v in valid.items()}
     job.progress.say(f"  trial {trial.number}: {job.task.metric} {test[job.task.metric]:.4g} on the test part")
     return Finalist(trial.number, architecture, net, dict(trial.metrics), metrics, valid)
 
 
-def _trained(job: Stages, net: Network, shared: bool, index: int, count: int, path: Any) -> Network:
+def _trained(job: Stages, net: Network, begun: bool, index: int, count: int, path: Any) -> Network:
     left = job.clock.left("finalists", 2.0)
     seconds = None if left is None else left / (count - index) * 0.9
     recipe, task = job.recipe, job.task
@@ -109,7 +107,7 @@ def _trained(job: Stages, net: Network, shared: bool, index: int, count: int, pa
     )  # fmt: skip
     part = length.split(task)
     smaller = task if part is None else replace(task, train=part)
-    if not shared:
+    if not begun:
         result = train(net, smaller, replace(recipe, epochs=length.epochs), seed=job.config.seed)
         result.state.save(path)
         return net

@@ -45,8 +45,9 @@ from archwright.search.trial import Trial
 from archwright.space import Architecture
 from archwright.tasks.base import Task
 
-FEWEST_STEPS = 150  # of a supernet; with fewer its subnets rank badly (benchmarks/hypervolume.py on a busy machine)
+FEWEST_STEPS = 150  # of a supernet, and at least one training's; with fewer its subnets rank badly
 FEWEST_TRIALS = 12  # that fit into a search whose trials are trained by themselves
+FINALISTS, FINALISTS_OF_FRONT = 3, 8
 FIRST_BY = 8.0  # seconds after the start at which the first network should be trained
 
 
@@ -204,7 +205,7 @@ class Stages:
                 return InheritedEvaluator(supernet, self.task, samples=samples, seed=self.config.seed)
             self.clock.ends = self._ends()
         task, recipe = self._for_trials()
-        return TrainEvaluator(task, recipe, device=self.config.device, folder=self.kept / "trials")
+        return TrainEvaluator(task, recipe, device=self.config.device, folder=self.kept / "trials", keep=True)
 
     def mixture(self, latency: Sequence[Any]) -> gradient.SharedWeights:
         """The evaluator that goes with a differentiable recipe: shared weights while they are trained."""
@@ -258,8 +259,11 @@ class Stages:
             )  # fmt: skip
 
             steps = length.epochs * length.rows // recipe.batch
-            if self.config.evaluation == "auto" and self.setup.budget.seconds is not None and steps < FEWEST_STEPS:
-                self.progress.say(f"  there is time for {steps} steps only: each trial is trained by itself instead")
+            needed = max(FEWEST_STEPS, self.config.epochs * len(self.task.train) // recipe.batch)
+            if self.config.evaluation == "auto" and self.setup.budget.seconds is not None and steps < needed:
+                self.progress.say(
+                    f"  there is time for {steps} steps, and shared weights need {needed}: each trial is trained by itself"
+                )
                 replace_file(self.kept / "alone", f"{steps} steps\n")
                 return False
 
@@ -366,8 +370,10 @@ class Stages:
     def finalists(self, problem: Problem, result: SearchResult, quality: Any) -> list[Finalist]:
         """Fine-tune and re-measure the most promising networks."""
         with self.progress.stage("finalists: trained on, re-measured"):
-            count = self.config.finalists
+            count = self._finalists(problem)
             chosen = self.epochs.finalists(result, count) if self.epochs else choose(problem, result, count)
+            if isinstance(quality, TrainEvaluator):
+                quality.forget(but=[t.candidate.architecture for t in (*chosen, *result.front)])
             done: list[Finalist] = []
             for i, trial in enumerate(chosen):
                 try:
@@ -377,6 +383,10 @@ class Stages:
                     if i == len(chosen) - 1 and not done:
                         raise
             return done
+
+    def _finalists(self, problem: Problem) -> int:
+        """How many: as configured, or more for a front than for a single best network."""
+        return self.config.finalists or (FINALISTS if len(problem.goals) == 1 else FINALISTS_OF_FRONT)
 
     def hand_over(
         self, problem: Problem, result: SearchResult, baseline: SearchResult | None, finalists: Sequence[Finalist]

@@ -20,7 +20,7 @@ from archwright.search.log import replace_file
 from archwright.tasks.base import Task
 from archwright.tasks.split import TensorSplit
 
-PILOT_BATCHES = 3
+PILOT_BATCHES, PILOTS = 3, 3  # the quickest counts: what disturbs a pilot of milliseconds is over in seconds
 Net = TypeVar("Net", bound=torch.nn.Module)
 
 
@@ -58,14 +58,18 @@ def length_for(
             trial(pilot)  # the first batches pay for set-up
         except EvaluationError:
             return Length(1, length.rows)  # nothing to time; whoever trains it will say what is wrong
-        began = time.perf_counter()
-        trial(pilot)
-        per_row = (time.perf_counter() - began) / len(pilot)
+        per_row = min(_seconds(lambda: trial(pilot)) for _ in range(PILOTS)) / len(pilot)
         rows = max(float(recipe.batch), 0.9 * seconds / per_row)
         epochs = int(min(most, max(1.0, rows // len(task.train))))
         length = Length(epochs, int(min(len(task.train), rows / epochs)))
     replace_file(path, json.dumps({"epochs": length.epochs, "rows": length.rows}))
     return length
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
 
 
 def twin(net: Net) -> Net:
