@@ -4,9 +4,7 @@ Sarah et al., "A Hardware-Aware System for Accelerating Deep Neural Network Opti
 a population is evaluated, one predictor an objective is refitted on all results, a long NSGA-II runs on the predictors
 alone, and its most promising members are the next population. Differences: ridge regressions and Gaussian processes in
 place of ridge and support vectors; what is returned by a run are evaluated architectures only; the inner search starts
-from the best evaluated ones and its choice is spread along the predicted front; goals that cheap evaluators know are
-read, not predicted; with several goals of which one is known the first population is spread along the front that MACs
-or zero-cost scores promise (`prior.py`).
+from the best evaluated ones and its choice is spread along the predicted front.
 """
 
 from __future__ import annotations
@@ -22,9 +20,7 @@ from archwright.search.problem import Problem
 from archwright.search.trial import Candidate, Trial
 from archwright.space.architecture import Architectures
 from archwright.strategies.common import Memory, Proposals, candidates_of, check_option, rng_of
-from archwright.strategies.free_columns import FreeColumns
 from archwright.strategies.predicted import InOrder
-from archwright.strategies.prior import Prior
 
 INNER = 100  # population of the inner search
 
@@ -48,7 +44,6 @@ class Linas:
         population: evaluations between two fits (50 in the paper, for thousands of evaluations).
         inner: predicted architectures of an inner search.
         predictor: registered name, one a goal.
-        prior: begin on the front that cheap evaluators promise, not with random architectures.
     """
 
     def __init__(
@@ -59,7 +54,6 @@ class Linas:
         population: int = 10,
         inner: int = 2000,
         predictor: str = "gp",
-        prior: bool = True,
     ) -> None:
         check_option("population", population, 2)
         check_option("inner", inner, INNER)
@@ -68,12 +62,7 @@ class Linas:
         self._memory, self._proposals = Memory(problem), Proposals(problem)
         self._population, self._inner = population, inner
         make = get("predictors", predictor)
-        self._free = FreeColumns(problem)
-        self._read = any(g.metric in self._free.known for g in problem.goals)
-        self._predictors: dict[int, Predictor] = {
-            j: make(problem.space, seed=seed) for j, g in enumerate(problem.goals) if g.metric not in self._free.known
-        }
-        self._prior = Prior(problem) if prior and self._read and self._predictors else None
+        self._predictors: list[Predictor] = [make(problem.space, seed=seed) for _ in problem.goals]
         self._fitted = -1
 
     @property
@@ -87,17 +76,11 @@ class Linas:
         self._asks += 1
         start = self._population - self._asked
         if start > 0 or not self._fit():
-            picked = self._begin(min(n, start) if start > 0 else n, rng)
+            picked = self._proposals.random(min(n, start) if start > 0 else n, rng)
         else:
             picked = self._proposals.pick(n, rng, self._choice(rng))
         self._asked += len(picked)
         return candidates_of(picked)
-
-    def _begin(self, n: int, rng: np.random.Generator) -> Architectures:
-        if not self._prior:
-            return self._proposals.random(n, rng)
-        front = self._prior.front(self._population, rng_of(self._seed, -1 % 2**32))  # the same in every ask
-        return self._proposals.pick(n, rng, InOrder(front, np.arange(len(front))))
 
     def _fit(self) -> bool:
         memory = self._memory
@@ -107,17 +90,14 @@ class Linas:
         if len(rows) < 2:
             return False
         known = Architectures(self._space, memory.codes[rows])
-        for j, predictor in self._predictors.items():
-            predictor.fit(known, memory.losses[rows, j])
+        for predictor, losses in zip(self._predictors, memory.losses[rows].T, strict=True):
+            predictor.fit(known, losses)
         self._fitted = len(memory)
         return True
 
     def _predict(self, architectures: Architectures) -> np.ndarray:
-        """(n, goals) losses, predicted where no cheap evaluator knows them."""
-        losses = self._problem.losses_of(self._free.values(architectures) if self._read else {}, len(architectures))
-        for j, predictor in self._predictors.items():
-            losses[:, j] = predictor.predict(architectures)[0]
-        return np.where(np.isfinite(losses), losses, np.inf)
+        """(n, goals) predicted losses."""
+        return np.stack([p.predict(architectures)[0] for p in self._predictors], axis=1)
 
     def _choice(self, rng: np.random.Generator) -> InOrder:
         """NSGA-II on the predictors from the best evaluated ones; new members in order of rank, then crowding."""

@@ -42,15 +42,20 @@ class Prior:
         return bool(self._scores)
 
     def front(self, n: int, rng: np.random.Generator) -> Architectures:
-        """At most n members spread along the front that the prior expects, by farthest-point selection."""
+        """At most n members spread along the front that the prior expects; with one goal the n that it likes best.
+
+        Members that break a limit on a cheap metric come in only where too few keep to it.
+        """
         pool = self._space.sample(DRAWN, rng)
         losses, violation = self._losses(pool), self._prescreen.violation(pool)
         for _ in range(STEPS):
             children = self._space.mutate(pool[rng.integers(0, len(pool), DRAWN)], rng)
             both = (pool + children).unique()
             losses, violation = self._losses(both), self._prescreen.violation(both)
-            keep = self._order(losses, violation)[: DRAWN // 5]
+            keep = self._order(losses, violation)[: max(n, DRAWN // 5)]
             pool, losses, violation = both[keep], losses[keep], violation[keep]
+        if losses.shape[1] == 1:
+            return pool[:n]
         front = np.flatnonzero(deb_ranks(losses, violation) == 0)
         return pool[front[spread(losses[front], n)]]
 
