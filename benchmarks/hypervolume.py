@@ -23,6 +23,7 @@ import torch
 from common import finish
 
 from archwright.evaluators.inherited import InheritedEvaluator
+from archwright.evaluators.train import TrainEvaluator
 from archwright.job.config import check
 from archwright.job.run import run_job
 from archwright.measure.meter import LatencyMeter
@@ -38,34 +39,39 @@ from archwright.tasks import load
 Delivered = list[tuple[Any, torch.nn.Module]]  # architecture, trained network
 
 
-def by_archwright(task: Any, space: Any, seconds: float, seed: int, epochs: int, finalists: int) -> Delivered:
-    """The default job: its finalists, and its front with inherited weights."""
+def by_archwright(task: Any, space: Any, seconds: float, seed: int, epochs: int) -> Delivered:
+    """The default job: its finalists, and its front as the search left it."""
     with tempfile.TemporaryDirectory() as folder:
         config = check(
             {
                 "maximize": ["accuracy_percent"], "minimize": ["latency_ms"], "budget": f"{seconds:g}s", "seed": seed,
-                "out": str(Path(folder) / "run"), "epochs": epochs, "finalists": finalists, "baseline": False,
+                "out": str(Path(folder) / "run"), "epochs": epochs, "baseline": False,
             }
         )  # fmt: skip
         job = run_job(config, task=task, space=space, quiet=True)
         kept = Path(folder) / "run" / "checkpoint"
-        inherited = None
-        if (kept / "supernet.done").exists():  # otherwise the job had no time for one and trained each trial alone
-            supernet = Supernet(space, task.input_shape)
-            restore_net(supernet, TrainState.load(kept / "supernet.safetensors").part("net"), "supernet")
-            inherited = InheritedEvaluator(supernet, task)
+        quality = _quality(task, space, kept)
         found: Delivered = []
+        front = {t.number for t in job.result.front}
         for trial in job.result.trials:
             architecture = trial.candidate.architecture
             tuned = kept / f"finalist{trial.number}.safetensors"
-            on_front = any(trial.number == t.number for t in job.result.front)
-            if not tuned.exists() and (inherited is None or not on_front):
-                continue
-            net = build(architecture, task.input_shape) if inherited is None else inherited.network(architecture)
             if tuned.exists():
+                net = build(architecture, task.input_shape)
                 restore_net(net, TrainState.load(tuned).part("net"), "finalist")
-            found.append((architecture, net))
+                found.append((architecture, net))
+            elif trial.number in front:
+                found.append((architecture, quality.network(architecture)))
         return found
+
+
+def _quality(task: Any, space: Any, kept: Path) -> Any:
+    """What a job's search evaluated with: shared weights, or trainings where there was no time for those."""
+    if not (kept / "supernet.done").exists():
+        return TrainEvaluator(task, folder=kept / "trials", keep=True)
+    supernet = Supernet(space, task.input_shape)
+    restore_net(supernet, TrainState.load(kept / "supernet.safetensors").part("net"), "supernet")
+    return InheritedEvaluator(supernet, task)
 
 
 def by_training(task: Any, space: Any, seconds: float, seed: int, epochs: int, propose: Any) -> Delivered:
@@ -133,13 +139,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--finalists", type=int, default=6)
     given = parser.parse_args()
     torch.set_num_threads(1)
     task = load(given.data)
     space = convnet(task.input_shape, task.outputs)
     methods = {
-        "archwright": lambda s: by_archwright(task, space, given.seconds, s, given.epochs, given.finalists),
+        "archwright": lambda s: by_archwright(task, space, given.seconds, s, given.epochs),
         "random, from scratch": lambda s: by_training(task, space, given.seconds, s, given.epochs, random_proposals),
         "optuna nsga2, from scratch": lambda s: by_training(
             task, space, given.seconds, s, given.epochs, optuna_proposals

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import OrderedDict
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from archwright.errors import ConfigurationError, EvaluationError
-from archwright.nets.build import build
-from archwright.nets.checkpoint import TrainState
+from archwright.nets.build import Network, build
+from archwright.nets.checkpoint import TrainState, flat, restore_net
 from archwright.nets.recipe import Recipe
 from archwright.nets.train import device_of, evaluate, seeded, train
 from archwright.registry import register
@@ -37,6 +38,10 @@ class TrainEvaluator:
         folder: for states that outlive the process.
         split: where the networks are measured.
         device: where they are trained.
+        keep: leave the weights of finished trainings in `folder`, for `network`.
+
+    Raises:
+        ConfigurationError: if weights are to be kept and no folder is given.
     """
 
     deterministic = True
@@ -49,7 +54,11 @@ class TrainEvaluator:
         folder: str | Path | None = None,
         split: SplitName = "valid",
         device: torch.device | str = "cpu",
+        keep: bool = False,
     ) -> None:
+        if keep and folder is None:
+            raise ConfigurationError("keep=True needs a folder for the weights; give folder=...")
+        self.keep = keep
         self.task, self.recipe, self.split, self.device = task, recipe or Recipe(), split, device
         self.metrics: tuple[str, ...] = task.metrics
         self.folder = Path(folder) if folder is not None else None
@@ -63,6 +72,28 @@ class TrainEvaluator:
         rows = [self._one(architectures[i], epochs, seed) for i in range(len(architectures))]
         return {m: np.array([row[m] for row in rows], dtype=np.float64) for m in self.metrics}
 
+    def network(self, architecture: Architecture) -> Network | None:
+        """The network with the weights of its last finished training; None if there are none."""
+        if self.folder is None or not (path := self._weights(architecture)).is_file():
+            return None
+        net = build(architecture, self.task.input_shape)
+        restore_net(net, TrainState.load(path).part("net"), "trained network")
+        return net.to(self.device)
+
+    def forget(self, but: Iterable[Architecture] = ()) -> None:
+        """Delete kept weights, except of these."""
+        if self.folder is not None:
+            held = {self._weights(architecture) for architecture in but}
+            for path in self.folder.glob("weights-*.safetensors"):
+                if path not in held:
+                    path.unlink(missing_ok=True)
+
+    def _weights(self, architecture: Architecture) -> Path:
+        if self.folder is None:
+            raise ConfigurationError("weights are kept in a folder, and none was given")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self.folder / f"weights-{architecture.digest}.safetensors"
+
     def _one(self, architecture: Architecture, epochs: int, seed: int) -> dict[str, float]:
         key = hashlib.sha256(f"{architecture.digest} {seed} {self.recipe}".encode()).hexdigest()[:32]
         own_seed = int(key[:12], 16)
@@ -73,6 +104,8 @@ class TrainEvaluator:
             state = None  # an earlier point of a finished training: train again
         result = train(net, self.task, self.recipe, seed=own_seed, epochs=epochs, state=state, device=self.device)
         self._keep(key, result.state)
+        if self.keep and result.state.epoch == self.recipe.epochs:
+            TrainState(result.state.epoch, flat("net", net.state_dict())).save(self._weights(architecture))
         values = evaluate(net, self.task, self.split, device=device_of(net))
         missing = [m for m in self.metrics if not np.isfinite(values.get(m, np.nan))]
         if missing:

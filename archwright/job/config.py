@@ -21,7 +21,7 @@ Config = TypeVar("Config", bound=BaseModel)
 Backend = Literal["onnxruntime", "torch", "torch-compile"]
 Evaluation = Literal["auto", "supernet", "train"]
 Latency = Literal["auto", "table", "measured"]
-Training = Literal["sandwich", "single-path", "progressive"]
+Training = Literal["auto", "sandwich", "single-path", "front", "progressive"]
 
 
 class RunConfig(BaseModel):
@@ -39,7 +39,7 @@ class RunConfig(BaseModel):
     strategy: str = Field("auto", description="a registered strategy")
     strategy_options: dict[str, Any] = Field(default_factory=dict, description="options of the strategy")
     evaluation: Evaluation = Field("auto", description="weights from a supernet, or training from scratch")
-    training: Training = Field("sandwich", description="how the supernet is trained")
+    training: Training = Field("auto", description="how the supernet is trained; by default as its time allows")
     supernet_epochs: int = Field(60, ge=1, le=100_000, description="of the supernet; fewer if its share of time ends")
     epochs: int = Field(12, ge=1, le=100_000, description="epochs of training from scratch and of fine-tuning")
     latency: Latency = Field("auto", description="latency from a table of operators, or of each network")
@@ -50,7 +50,9 @@ class RunConfig(BaseModel):
     seed: int = Field(0, ge=0)
     workers: int = Field(1, ge=1, le=4096, description="processes that evaluate at the same time")
     executor: Literal["auto", "in-process", "processes", "ray"] = "auto"
-    finalists: int = Field(3, ge=1, le=1000, description="networks that are fine-tuned and re-measured")
+    finalists: int | None = Field(
+        None, ge=1, le=1000, description="networks that are fine-tuned and re-measured; by default 3, or 8 of a front"
+    )
     baseline: bool | None = Field(
         None, description="also run random search with the same number of trials; by default over a supernet"
     )

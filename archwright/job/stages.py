@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from archwright.errors import ArchwrightError, EvaluationError
-from archwright.evaluators.inherited import InheritedEvaluator
 from archwright.evaluators.measured import MeasuredLatency
 from archwright.evaluators.train import TrainEvaluator
 from archwright.export.bundle import export_best
-from archwright.job import gradient
+from archwright.job import gradient, supernet
 from archwright.job.clock import ENDS, ENDS_GRADIENT, ENDS_TRAIN, ENDS_TRAIN_TWICE, Clock
 from archwright.job.executors import executor_for
 from archwright.job.finalists import Finalist, choose, finish
@@ -29,12 +27,9 @@ from archwright.job.training import length_for, twin
 from archwright.measure.meter import LatencyMeter
 from archwright.measure.timing import Protocol
 from archwright.nets.build import build
-from archwright.nets.checkpoint import TrainState, restore_net
 from archwright.nets.recalibrate import recalibrate_
 from archwright.nets.recipe import Recipe
-from archwright.nets.supernet import Supernet
 from archwright.nets.train import evaluate, train
-from archwright.nets.train_supernet import train_supernet
 from archwright.search.budget import Budget
 from archwright.search.executor import Executor, InProcess
 from archwright.search.log import replace_file
@@ -45,8 +40,8 @@ from archwright.search.trial import Trial
 from archwright.space import Architecture
 from archwright.tasks.base import Task
 
-FEWEST_STEPS = 150  # of a supernet; with fewer its subnets rank badly (benchmarks/hypervolume.py on a busy machine)
 FEWEST_TRIALS = 12  # that fit into a search whose trials are trained by themselves
+FINALISTS, FINALISTS_OF_FRONT = 3, 8
 FIRST_BY = 8.0  # seconds after the start at which the first network should be trained
 
 
@@ -64,6 +59,7 @@ class Stages:
         self.clock = Clock(self.kept / "clock.json", self.setup.budget, self.progress.start, self._ends())
         self.recipe = Recipe(epochs=self.config.epochs)
         self.epochs: gradient.EpochStrategy | None = None  # of a differentiable recipe
+        self.training: str = self.config.training  # of the supernet; decided once it is timed
 
     def _ends(self) -> Mapping[str, float]:
         if self.setup.differentiable:
@@ -93,7 +89,7 @@ class Stages:
             self.progress.say(f"  some networks cannot be built, so each is trained by itself: {self.setup.faulty}")
         self.first_network()
         latency = self.latency()
-        quality = self.mixture(latency) if self.setup.differentiable else self.quality()
+        quality = self.mixture(latency) if self.setup.differentiable else self.quality(latency)
         problem = self.setup.problem(*latency, quality)
         result = self.search(problem)
         baseline = self.baseline(problem, result)
@@ -194,17 +190,22 @@ class Stages:
         self.clock.keep()
         return (table,)
 
-    def quality(self) -> Any:
+    def quality(self, latency: Sequence[Any]) -> Any:
         """The evaluator of what is learned: inherited weights of a trained supernet, or training from scratch."""
         if self.uses_supernet:
-            torch.manual_seed(self.config.seed)
-            supernet = Supernet(self.space, self.task.input_shape).to(self.config.device)
-            if self._trained_supernet(supernet):
-                samples = min(len(self.task.valid), 2000)
-                return InheritedEvaluator(supernet, self.task, samples=samples, seed=self.config.seed)
+            try:
+                shared = supernet.shared_weights(self, latency)
+            except EvaluationError as error:
+                if self.config.evaluation != "auto":
+                    raise
+                self.progress.say(f"  the supernet failed, each trial is trained by itself instead: {error}")
+                replace_file(self.kept / "alone", f"{error}\n")
+                shared = None
+            if shared is not None:
+                return shared
             self.clock.ends = self._ends()
         task, recipe = self._for_trials()
-        return TrainEvaluator(task, recipe, device=self.config.device, folder=self.kept / "trials")
+        return TrainEvaluator(task, recipe, device=self.config.device, folder=self.kept / "trials", keep=True)
 
     def mixture(self, latency: Sequence[Any]) -> gradient.SharedWeights:
         """The evaluator that goes with a differentiable recipe: shared weights while they are trained."""
@@ -212,16 +213,6 @@ class Stages:
             self.epochs, quality = gradient.start(self, latency)
             self.progress.say(f"  {self.epochs.plan()}")
         return quality
-
-    def _trained_supernet(self, supernet: Supernet) -> bool:
-        try:
-            return self.train_supernet(supernet)
-        except EvaluationError as error:
-            if self.config.evaluation != "auto":
-                raise
-            self.progress.say(f"  the supernet failed, each trial is trained by itself instead: {error}")
-            replace_file(self.kept / "alone", f"{error}\n")
-            return False
 
     def _for_trials(self) -> tuple[Task, Recipe]:
         """Data and recipe of trials that are trained alone: short enough that several fit into the search."""
@@ -235,61 +226,6 @@ class Stages:
         part = length.split(self.task)
         task = self.task if part is None else replace(self.task, train=part)
         return task, replace(self.recipe, epochs=length.epochs)
-
-    def train_supernet(self, supernet: Supernet) -> bool:
-        """Train until its share of the time is over; a checkpoint every epoch.
-
-        Returns:
-            False if there is so little time that shared weights would not become useful; nothing is trained then.
-        """
-        path, done = self.kept / "supernet.safetensors", self.kept / "supernet.done"
-        state = TrainState.load(path) if path.exists() else None
-        if done.exists() and state is not None:
-            restore_net(supernet, state.part("net"), "supernet")
-            return True
-        recipe = replace(self.recipe, epochs=self.config.supernet_epochs, weight_decay=0.01, lr=2 * self.recipe.lr)
-        with self.progress.stage(f"supernet, {self.config.training} training"):
-            length = length_for(
-                self.kept / "supernet_length.json", self.task, recipe, self.config.supernet_epochs,
-                self.clock.left("supernet", 5.0),
-                lambda part: train_supernet(
-                    twin(supernet), self.task, replace(recipe, epochs=1), method="sandwich", split=part
-                ),
-            )  # fmt: skip
-
-            steps = length.epochs * length.rows // recipe.batch
-            if self.config.evaluation == "auto" and self.setup.budget.seconds is not None and steps < FEWEST_STEPS:
-                self.progress.say(f"  there is time for {steps} steps only: each trial is trained by itself instead")
-                replace_file(self.kept / "alone", f"{steps} steps\n")
-                return False
-
-            def on_epoch(record: Mapping[str, Any], state_of: Any) -> bool:
-                state_of().save(path)
-                self.clock.keep()
-                self.progress.update(f"epoch {record['epoch']} of {length.epochs}, loss {record['loss']:.3f}")
-                return self.clock.late("supernet")
-
-            recipe = replace(recipe, epochs=length.epochs)
-            trained = self._trainer()(
-                supernet, self.task, recipe, seed=self.config.seed, state=state, on_epoch=on_epoch,
-                **({} if length.rows >= len(self.task.train) else {"split": length.split(self.task)}),
-            )  # fmt: skip
-            trained.state.save(path)
-            last = trained.history[-1]
-            replace_file(done, json.dumps({"epochs": last["epoch"], "rows": length.rows}))
-            early = "" if last["epoch"] == length.epochs else " (stopped early: slower than timed before)"
-            self.progress.say(f"  {last['epoch']} epochs of {length.rows} rows, loss {last['loss']:.3f}{early}")
-        self.clock.keep()
-        return True
-
-    def _trainer(self) -> Any:
-        if self.config.training == "progressive":
-            from archwright.nets.progressive import shrink_progressively
-
-            return shrink_progressively
-        from functools import partial
-
-        return partial(train_supernet, method="single_path" if self.config.training == "single-path" else "sandwich")
 
     # ---- searching -------------------------------------------------------------------------------------------------
 
@@ -306,7 +242,7 @@ class Stages:
         with self.progress.stage(f"search with {name}"):
             result = run(
                 problem, self.epochs or name, budget, self.folder, self._executor(), (self._watch(problem),),
-                seed=self.config.seed, options=None if self.epochs else self.config.strategy_options,
+                seed=self.config.seed, options=None if self.epochs else self._strategy_options(),
                 config=self.config.model_dump(),
             )  # fmt: skip
             if self.epochs is not None:
@@ -322,6 +258,12 @@ class Stages:
 
     def _executor(self) -> Executor:
         return InProcess() if self.epochs is not None else executor_for(self.config)
+
+    def _strategy_options(self) -> dict[str, Any]:
+        """As configured; the search that goes with weights of networks near a front begins there."""
+        if self.config.strategy == "auto" and self.uses_supernet and self.training == "front":
+            return {"prior": True}
+        return self.config.strategy_options
 
     def strategy_name(self) -> str:
         """The configured strategy; `auto` is nsga2 over shared weights, which answer in milliseconds."""
@@ -366,8 +308,10 @@ class Stages:
     def finalists(self, problem: Problem, result: SearchResult, quality: Any) -> list[Finalist]:
         """Fine-tune and re-measure the most promising networks."""
         with self.progress.stage("finalists: trained on, re-measured"):
-            count = self.config.finalists
+            count = self._finalists(problem)
             chosen = self.epochs.finalists(result, count) if self.epochs else choose(problem, result, count)
+            if isinstance(quality, TrainEvaluator):
+                quality.forget(but=[t.candidate.architecture for t in (*chosen, *result.front)])
             done: list[Finalist] = []
             for i, trial in enumerate(chosen):
                 try:
@@ -377,6 +321,10 @@ class Stages:
                     if i == len(chosen) - 1 and not done:
                         raise
             return done
+
+    def _finalists(self, problem: Problem) -> int:
+        """How many: as configured, or more for a front than for a single best network."""
+        return self.config.finalists or (FINALISTS if len(problem.goals) == 1 else FINALISTS_OF_FRONT)
 
     def hand_over(
         self, problem: Problem, result: SearchResult, baseline: SearchResult | None, finalists: Sequence[Finalist]

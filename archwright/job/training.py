@@ -20,7 +20,7 @@ from archwright.search.log import replace_file
 from archwright.tasks.base import Task
 from archwright.tasks.split import TensorSplit
 
-PILOT_BATCHES = 3
+PILOTS = 3  # the quickest counts: what disturbs a pilot of milliseconds is over in seconds
 Net = TypeVar("Net", bound=torch.nn.Module)
 
 
@@ -37,7 +37,13 @@ class Length:
 
 
 def length_for(
-    path: Path, task: Task, recipe: Recipe, most: int, seconds: float | None, trial: Callable[[Any], TrainResult]
+    path: Path,
+    task: Task,
+    recipe: Recipe,
+    most: int,
+    seconds: float | None,
+    trial: Callable[[Any], TrainResult],
+    batches: int = 3,
 ) -> Length:
     """As many epochs as fit into some seconds, at least one; fewer rows where not even that fits.
 
@@ -48,24 +54,29 @@ def length_for(
         most: epochs at most.
         seconds: to fill; None = take `most` epochs.
         trial: trains a copy for one epoch on a split.
+        batches: that are timed.
     """
     if path.exists():
         return Length(**json.loads(path.read_text()))
     length = Length(most, len(task.train))
     if seconds is not None:
-        pilot: TensorSplit = task.train.take(PILOT_BATCHES * recipe.batch, np.random.default_rng(0))
+        pilot: TensorSplit = task.train.take(batches * recipe.batch, np.random.default_rng(0))
         try:
             trial(pilot)  # the first batches pay for set-up
         except EvaluationError:
             return Length(1, length.rows)  # nothing to time; whoever trains it will say what is wrong
-        began = time.perf_counter()
-        trial(pilot)
-        per_row = (time.perf_counter() - began) / len(pilot)
+        per_row = min(_seconds(lambda: trial(pilot)) for _ in range(PILOTS)) / len(pilot)
         rows = max(float(recipe.batch), 0.9 * seconds / per_row)
         epochs = int(min(most, max(1.0, rows // len(task.train))))
         length = Length(epochs, int(min(len(task.train), rows / epochs)))
     replace_file(path, json.dumps({"epochs": length.epochs, "rows": length.rows}))
     return length
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
 
 
 def twin(net: Net) -> Net:

@@ -17,7 +17,7 @@ from archwright.nets.checkpoint import TrainState
 from archwright.nets.recipe import Recipe
 from archwright.nets.supernet import Supernet
 from archwright.nets.train import Loop, OnEpoch, Step, TrainResult
-from archwright.space import Architecture, Space
+from archwright.space import Architecture, Architectures, Space
 from archwright.tasks.base import Task
 from archwright.tasks.split import Inputs, Split
 
@@ -38,6 +38,7 @@ def train_supernet(
     on_epoch: OnEpoch | None = None,
     device: torch.device | str | None = None,
     split: Split | None = None,
+    among: Architectures | None = None,
 ) -> TrainResult:
     """Train all networks of a space at once, in place.
 
@@ -54,9 +55,10 @@ def train_supernet(
         on_epoch: as in `train`.
         device: where to train; the supernet's own when None.
         split: training data other than the task's own.
+        among: draw single paths from these only, so that the weights become theirs sooner than the whole space's.
 
     Raises:
-        ConfigurationError: if the method is unknown.
+        ConfigurationError: if the method is unknown, or draws from the whole space and is given `among`.
         EvaluationError: as `train`.
     """
     recipe = recipe or Recipe()
@@ -64,8 +66,12 @@ def train_supernet(
         raise ConfigurationError(f"unknown supernet method {method!r}; {nearest(method, METHODS)}")
     if random_nets < 0:
         raise ConfigurationError(f"random_nets is 0 or more, got {random_nets}")
+    if among is not None and (method != "single_path" or not len(among)):
+        raise ConfigurationError(f"`among` is for the method single_path and at least one architecture, got {method!r}")
     loop = Loop(supernet, task, recipe, seed=seed, device=device, state=state, split=split)
     step = METHODS[method](supernet, task, recipe, random_nets)
+    if among is not None and isinstance(step, SinglePath):
+        step.draw = _drawn_from(among)
     return loop.run(step, epochs=epochs, on_epoch=on_epoch, update=ActiveUpdate(supernet))
 
 
@@ -91,6 +97,10 @@ class Draws:
             self._left = (batch[i] for i in range(len(batch)))
             found = next(self._left)
         return found
+
+
+def _drawn_from(among: Architectures) -> Callable[[np.random.Generator], Architecture]:
+    return lambda rng: among[int(rng.integers(len(among)))]
 
 
 @dataclass
@@ -137,7 +147,7 @@ class SinglePath:
     random_nets: int = 1
 
     def __post_init__(self) -> None:
-        self.draw = Draws(self.supernet)
+        self.draw: Callable[[np.random.Generator], Architecture] = Draws(self.supernet)
 
     def __call__(self, inputs: Inputs, targets: Tensor, rng: np.random.Generator) -> Tensor:
         """Gradients of the drawn network."""

@@ -19,6 +19,7 @@ class FreeColumns:
     def __init__(self, problem: Problem) -> None:
         goals = {g.metric for g in problem.goals}
         self._evaluators = [e for e in problem.evaluators if getattr(e, "cheap", False)]
+        self.known = frozenset(m for e in self._evaluators for m in e.metrics)  # goals included
         metrics = dict.fromkeys(m for e in self._evaluators for m in e.metrics if m not in goals and m != "simulated_s")
         self.metrics = tuple(metrics)
         self.scores = [i for i, m in enumerate(self.metrics) if unit_of(m) == "score"]  # zero-cost proxies

@@ -21,6 +21,7 @@ from archwright.search.problem import Problem
 from archwright.search.trial import Candidate, Trial
 from archwright.space.architecture import Architectures
 from archwright.strategies.common import Memory, Proposals, candidates_of, check_option, rng_of
+from archwright.strategies.prior import Prior
 
 MUTATIONS_AT_MOST = 4
 MADE_AT_ONCE = 32
@@ -45,6 +46,7 @@ class NSGA2:
         population: size of a generation; this many random architectures come first.
         crossover: probability that a child has two parents.
         mutation: probability that a decision of a child changes; 1/D by default.
+        prior: begin on the front that cheap evaluators promise (`prior.py`), with random architectures after it.
     """
 
     def __init__(
@@ -55,12 +57,14 @@ class NSGA2:
         population: int = 100,
         crossover: float = 0.9,
         mutation: float | None = None,
+        prior: bool = False,
     ) -> None:
         check_option("population", population, 2)
         check_option("crossover", crossover, 0.0, 1.0)
         check_option("mutation", 0.0 if mutation is None else mutation, 0.0, 1.0)
         self._space = problem.space
         self._memory, self._proposals = Memory(problem), Proposals(problem)
+        self._prior = Prior(problem) if prior else None
         self._seed, self._asks, self._asked = seed, 0, 0
         self._population, self._crossover = population, crossover
         self._mutation = 1.0 / max(1, len(problem.space.decisions)) if mutation is None else mutation
@@ -80,7 +84,8 @@ class NSGA2:
         self._asks += 1
         start = self._population - self._asked
         if start > 0:
-            picked = self._proposals.random(min(n, start), rng)
+            first = self._prior.front if self._prior else self._space.sample
+            picked = self._proposals.pick(min(n, start), rng, first)
         else:
             if not len(self._parents):
                 self._select()

@@ -194,3 +194,19 @@ def test_a_small_network_learns_the_image_sets(name, epochs, least):
     net = build(tree, task.input_shape, seed=0)
     train(net, task, Recipe(epochs=epochs, batch=64, lr=0.02 if name == "mnist_25k" else 0.01))
     assert evaluate(net, task, "test")["accuracy_percent"] > least
+
+
+def test_weights_of_finished_trainings_are_kept_until_forgotten(digits, drawn, tmp_path):
+    evaluator = TrainEvaluator(digits, Recipe(epochs=2), folder=tmp_path, keep=True)
+    first, second = drawn[0], drawn[1]
+    assert evaluator.network(first) is None
+    reached = evaluator.evaluate(drawn[:2])["accuracy_percent"]
+    again = TrainEvaluator(digits, Recipe(epochs=2), folder=tmp_path, keep=True)  # as another process would
+    assert evaluate(again.network(first), digits)["accuracy_percent"] == reached[0]
+    again.forget(but=[second])
+    assert again.network(first) is None and again.network(second) is not None
+
+
+def test_weights_are_not_kept_without_a_folder(digits):
+    with pytest.raises(ConfigurationError, match="folder"):
+        TrainEvaluator(digits, keep=True)

@@ -124,6 +124,33 @@ def test_commands_on_a_folder_without_run_say_so(tmp_path):
         assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_with_little_time_networks_near_the_promised_front_are_trained(tmp_path):
+    values = {
+        "maximize": ["accuracy_percent"], "minimize": ["params_m"], "budget": "8s", "seed": 0, "epochs": 400,
+        "out": str(tmp_path / "run"), "baseline": False, "evaluation": "supernet",
+    }  # fmt: skip
+    job = run_job(check(values), task="digits", space=small_space(), quiet=True)
+    kept = tmp_path / "run" / "checkpoint"
+    assert json.loads((kept / "supernet.done").read_text())["training"] == "front"
+    assert len(json.loads((kept / "finalists.json").read_text())) > 1
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert "prior" in json.dumps(manifest)
+    assert job.metrics["accuracy_percent"] > 50.0
+
+
+def test_finalists_go_on_from_the_weights_of_their_trials(tmp_path):
+    values = {
+        "maximize": ["accuracy_percent"], "minimize": ["params_m"], "budget": "4 trials", "seed": 0, "epochs": 2,
+        "out": str(tmp_path / "run"), "evaluation": "train", "finalists": 2,
+    }  # fmt: skip
+    job = run_job(check(values), task="digits", space=small_space(), quiet=True)
+    finalists = json.loads((tmp_path / "run" / "checkpoint" / "finalists.json").read_text())
+    for found in finalists:  # the better of before and after counts
+        assert found["valid"]["accuracy_percent"] >= found["predicted"]["accuracy_percent"] - 1e-6
+    kept = {p.stem for p in (tmp_path / "run" / "checkpoint" / "trials").glob("weights-*")}
+    assert 2 <= len(kept) <= 4 and job.feasible
+
+
 def test_a_space_that_does_not_fit_is_refused_before_work(tmp_path):
     wrong = Space(Sequential((Conv(oneof(4, 8)), Classifier(3))))
     with pytest.raises(archwright.ArchwrightError, match=r"Classifier\(10\)"):

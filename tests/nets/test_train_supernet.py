@@ -178,6 +178,22 @@ def test_an_unknown_method_is_named(digits):
         train_supernet(supernet_of(small_space()), digits, method="sandwhich")
 
 
+def test_paths_are_drawn_from_the_given_architectures_only(digits):
+    space = small_space()
+    supernet, among = supernet_of(space), space.sample(2, np.random.default_rng(3))
+    seen = []
+    forward = supernet.forward
+    supernet.forward = lambda x, a: (seen.append(a.code.tolist()), forward(x, a))[1]
+    train_supernet(supernet, digits, Recipe(epochs=1), method="single_path", among=among)
+    assert len(seen) > 10 and {tuple(c) for c in seen} == {tuple(c) for c in among.codes.tolist()}
+
+
+def test_only_single_paths_are_drawn_from_given_architectures(digits):
+    space = small_space()
+    with pytest.raises(ConfigurationError, match="single_path"):
+        train_supernet(supernet_of(space), digits, among=space.sample(2, np.random.default_rng(3)))
+
+
 @pytest.mark.slow
 def test_sandwich_keeps_up_with_single_paths_with_a_quarter_of_the_steps(digits):
     """Equal numbers of forward and backward passes, three seeds.
