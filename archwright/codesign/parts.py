@@ -103,9 +103,10 @@ class PartModel:
 
 def _best(values: np.ndarray, most: int) -> np.ndarray:
     """Rows of the first fronts, up to `most`."""
-    left, out = np.arange(len(values)), []
-    while len(left) and sum(map(len, out)) < most:
+    left = np.arange(len(values))
+    out: list[int] = []
+    while len(left) and len(out) < most:
         front = front_mask(values[left])
-        out.append(left[front])
+        out += left[front].tolist()
         left = left[~front]
-    return np.concatenate(out)[:most]
+    return np.array(out[:most], dtype=np.int64)

@@ -71,6 +71,7 @@ def test_the_model_of_parts_joins_the_best_networks_of_different_designs_by_hand
     a, b = ([d.index for d in SPACE.decisions if d.path.startswith(f"tasks.{t}.")] for t in TASKS)
     low, high = code.copy(), code.copy()
     low[a], low[b], high[a], high[b] = 1, 1, 2, 2
+
     # network a: 2 is more accurate at equal energy; network b: 1 is more accurate and cheaper
     def told(one, two, e1, e2):
         return {"a_accuracy_percent": one, "b_accuracy_percent": two, "a_energy_mj": e1, "b_energy_mj": e2}
