@@ -1,8 +1,11 @@
 import numpy as np
+import pytest
+from test_browser import CHROMIUM, opened
 
 from archwright.report import hardware
 from archwright.report.cost_page import Costed, cost_page
 from archwright.report.hardware import Piece, Roof
+from archwright.report.html import write_page
 
 
 def roof(**more):
@@ -59,3 +62,17 @@ def test_a_page_names_what_a_platform_cannot_give():
     assert "The quickest is 3 ms on fast" in page
     assert "Without a peak rate or times: dark" in page
     assert "net&lt;1&gt;" in page
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium to open the page; install the package chromium")
+def test_a_browser_draws_every_figure_of_a_cost_page(tmp_path):
+    ops, moved, seconds = np.array([2e9, 4e6, 1e8]), np.array([1e6, 4e6, 1e5]), np.array([4.0, 0.4, 0.2])
+    costed = [
+        Costed(name, ["one line"], ["a", "b", "c"], {"latency_ms": (k * seconds).tolist()}, ops, moved, (1e12, 1e10))
+        for k, name in enumerate(("one", "two"), start=1)
+    ]
+    page = opened(write_page(cost_page("net", costed), tmp_path / "cost.html"), tmp_path, "--dump-dom")
+    body = page.split("<body")[-1]
+    assert body.count('class="plot-container') == 3  # the roofline, and bars on each platform
+    assert 'class="xtick"' in body and "operations per byte" in body
