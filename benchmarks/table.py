@@ -131,10 +131,8 @@ def _saved(content: Any) -> float | None:
 
 RANKED = (
     ("single_path, 40 epochs", "single path"),
-    ("single_path, 160 epochs", "single path, four times as long"),
     ("sandwich, 40 epochs", "sandwich"),
     ("k_mixture, 40 epochs", "mixture of four supernets"),
-    ("k_mixture, 160 epochs", "mixture of four supernets, four times as long"),
     ("each alone, one seed", "each trained alone, one seed"),
 )
 CASES = "python benchmarks/hardware_cases.py FOLDER"
