@@ -129,6 +129,26 @@ def _saved(content: Any) -> float | None:
     return None if not found else 100.0 * found[min(found)]
 
 
+def _median_queries(part: str, table: int) -> Callable[[Any], float | None]:
+    def read(content: Any) -> float | None:
+        medians = content.get("median_queries_until_0.3", {}).get(part, {}).get("auto")
+        return None if not medians else medians[table]
+
+    return read
+
+
+def _least_ahead(content: Any) -> float | None:
+    """The smallest lead of the default over the best peer, over devices and numbers of queries."""
+    leads = [v for device in content.get("auto_ahead_of_best_peer", {}).values() for v in device.values()]
+    return None if not leads else min(leads)
+
+
+def _linas_queries(content: Any) -> float | None:
+    """The most queries that LINAS needs on a device for NSGA-II's final hypervolume."""
+    found = [d.get("nsga2") for d in content.get("linas_queries_for_final_hypervolume", {}).values()]
+    return None if not found else max(math.inf if f is None else f for f in found)
+
+
 RANKED = (
     ("single_path, 40 epochs", "single path"),
     ("sandwich, 40 epochs", "sandwich"),
@@ -155,6 +175,48 @@ LINES = (
         unit=" %",
         command="python benchmarks/hypervolume.py --data cifar10_20k",
     ),
+    *(
+        Line(
+            "sample_efficiency",
+            f"Queries of the default until 0.3 points of regret, {table}, {words}, median of 50 seeds",
+            _median_queries(part, i),
+            target,
+            at_most=True,
+        )
+        for part, words, targets in (
+            ("without_scores", "no proxies", (18, 36, 68)),
+            ("with_scores", "with zero-cost scores", (15, 20, 30)),
+        )
+        for i, (table, target) in enumerate(zip(("CIFAR-10", "CIFAR-100", "ImageNet16-120"), targets, strict=True))
+    ),
+    Line(
+        "sample_efficiency",
+        "Hypervolume (accuracy, latency): least lead of the default over the best peer, 50 to 200 queries, all devices",
+        _least_ahead,
+        0,
+    ),
+    Line(
+        "sample_efficiency",
+        "Queries of LINAS for the hypervolume of NSGA-II after 200, worst device",
+        _linas_queries,
+        200 / 3,
+        at_most=True,
+    ),
+    Line("robot", "Mean rank of the best single proxy over RoBoT's, 20 queries", at("best_single_proxy_over_robot"), 1),
+    Line(
+        "gbdt_queries",
+        "Random search's queries over those of GBDT-NAS, worst of five tables",
+        at("least_random_over_gbdt"),
+        3,
+        unit="x",
+    ),
+    Line(
+        "gbdt_queries",
+        "Regularized evolution's queries over those of GBDT-NAS, worst of five tables",
+        at("least_evolution_over_gbdt"),
+        1,
+        unit="x",
+    ),
     Line(
         "engine_overhead",
         "Optuna's journal over archwright, time of a trial with its log",
@@ -179,6 +241,17 @@ LINES = (
         50,
         unit="x",
         command="python benchmarks/engine_overhead.py",
+    ),
+    *(
+        Line(
+            "engine_overhead",
+            f"the same, {words} asked one by one",
+            at("memory", "optuna_over_archwright", f"{name}, asked one by one"),
+            50,
+            unit="x",
+            command="python benchmarks/engine_overhead.py --only memory",
+        )
+        for name, words in (("regularized_evolution", "regularized evolution"), ("nsga2", "NSGA-II"))
     ),
     Line(
         "supernet_step",
