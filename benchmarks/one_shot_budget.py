@@ -48,7 +48,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--table-seconds", type=float, default=25)
-    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--dry", action="store_true", help="write nothing")
     return parser.parse_args()
 
