@@ -261,6 +261,17 @@ LINES = (
         at_most=True,
         unit="x",
     ),
+    *(
+        Line("path_step", words, at("cpu_seconds_a_step", kind, name, "ratio"), limit, at_most=True, unit="x")
+        for kind, name, words, limit in (
+            ("sampled_path", "spos on darts", "Single-path step (SPOS, DARTS space) over the plain network's", 1.2),
+            ("sampled_path", "gdas on nasbench201", "Single-path step (GDAS, NAS-Bench-201) over the plain one's", 1.2),
+            ("sampled_path", "proxylessnas", "Weights step of ProxylessNAS over the plain network's", 1.2),
+            ("superposed", "convnet", "Step of superposed weights over the largest network's, convolutions", 1.3),
+            ("superposed", "autoformer", "Step of superposed weights over the largest network's, transformer", 1.3),
+            ("sandwich", "mobilenetv3", "Sandwich step over four steps of the largest network, MobileNetV3", 0.5),
+        )
+    ),
     Line("counts_speed", "Counts of 10,000 architectures against tracing each", at("ratio"), 100, unit="x"),
     Line(
         "space_speed",
