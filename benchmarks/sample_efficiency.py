@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,9 @@ class Results:
         }
         self.all = head | {k: v for k, v in self.all.items() if k not in head}
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(json.dumps(self.all, indent=1) + "\n")
+        text = json.dumps(self.all, indent=1)
+        inline = re.sub(r"\[[^\[\]{}]*\]", lambda found: " ".join(found[0].split()), text)  # one line a list
+        self.path.write_text(inline + "\n")
 
 
 def queries(results: Results, part: str, tables: tuple[str, ...], strategy: str, seeds: int, limit: int) -> None:
@@ -122,6 +125,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--only", default="headline,peers,strategies,devices")
     parser.add_argument("--strategy", help="only this strategy of the chosen parts")
+    parser.add_argument("--devices", nargs="*", default=list(DEVICES))
     parser.add_argument("--out", type=Path, default=RESULTS / "sample_efficiency.json")
     given = parser.parse_args()
     parts, results = given.only.split(","), Results(given.out)
@@ -138,7 +142,7 @@ def main() -> None:
         for name in chosen(PEERS):
             queries(results, "without_scores", TABLES, name, given.seeds, 600)
     if "devices" in parts:
-        for device in DEVICES:
+        for device in given.devices:
             fronts(results, device, chosen(SEVERAL), min(given.seeds, 20))
     if "strategies" in parts:
         for name in chosen(SCORED):
