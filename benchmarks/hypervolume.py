@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import finish
+from common import finish, write
 
 from archwright.evaluators.inherited import InheritedEvaluator
 from archwright.evaluators.train import TrainEvaluator
@@ -138,17 +138,17 @@ def main() -> None:
     parser.add_argument("--data", default="digits")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=12, help="of a training, as the time allows")
+    parser.add_argument("--peer-epochs", type=int, help="of the peers' trainings, which do not know the time")
     given = parser.parse_args()
+    alone = given.peer_epochs or given.epochs
     torch.set_num_threads(1)
     task = load(given.data)
     space = convnet(task.input_shape, task.outputs)
     methods = {
         "archwright": lambda s: by_archwright(task, space, given.seconds, s, given.epochs),
-        "random, from scratch": lambda s: by_training(task, space, given.seconds, s, given.epochs, random_proposals),
-        "optuna nsga2, from scratch": lambda s: by_training(
-            task, space, given.seconds, s, given.epochs, optuna_proposals
-        ),
+        "random, from scratch": lambda s: by_training(task, space, given.seconds, s, alone, random_proposals),
+        "optuna nsga2, from scratch": lambda s: by_training(task, space, given.seconds, s, alone, optuna_proposals),
     }
     points: dict[str, list[np.ndarray]] = {name: [] for name in methods}
     spent: dict[str, list[float]] = {name: [] for name in methods}
@@ -159,6 +159,7 @@ def main() -> None:
             spent[name].append(round(time.monotonic() - began, 1))
             points[name].append(scored(task, delivered))
             print(f"seed {seed}, {name}: {len(delivered)} networks in {spent[name][-1]} s", flush=True)
+        write(f"hypervolume_{given.data}", {"settings": vars(given), **compare(points), "seconds": spent})
     finish(f"hypervolume_{given.data}", {"settings": vars(given), **compare(points), "seconds": spent})
 
 
