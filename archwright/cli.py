@@ -42,6 +42,7 @@ def search(
     strategy: Annotated[str | None, typer.Option(help="see `archwright list strategies`")] = None,
     strategy_options: Annotated[list[str] | None, typer.Option(help="option of the strategy, key=value")] = None,
     evaluation: Annotated[str | None, typer.Option(help="auto, supernet or train")] = None,
+    cache: Annotated[str | None, typer.Option(help="code, or functional_hash: train each function once")] = None,
     training: Annotated[str | None, typer.Option(help="sandwich, single-path, front or progressive")] = None,
     supernet_epochs: Annotated[int | None, typer.Option(help="of the supernet, at most")] = None,
     epochs: Annotated[int | None, typer.Option(help="of training from scratch and of fine-tuning")] = None,

@@ -39,12 +39,16 @@ def main() -> None:
 
     def note(rows: list[Row]) -> None:
         print(json.dumps({k: v for k, v in rows[-1].items() if not isinstance(v, dict)}), flush=True)
+        save(rows)
+
+    def save(rows: list[Row]) -> None:
         if options.out:
             said = summary(rows, options.seeds)
             figures = {"settings": asdict(settings), "seeds": options.seeds, "summary": said}
             write(options.out, {**figures, "random_cells": random_cells(), "searches": rows})
 
     rows = compare(options.methods.split(","), options.seeds, settings, known=known, on_row=note)
+    save(rows)
     print(json.dumps(summary(rows, options.seeds)))
 
 

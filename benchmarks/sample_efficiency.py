@@ -35,7 +35,7 @@ OTHERS = (
 SCORED = ("robot",)  # need zero-cost scores
 DEVICES = ("gold_6240", "pixel3", "2080ti_1", "eyeriss", "pi5_onnx")
 SEVERAL = (
-    "auto", "linas", "bayesian", "nsga2", "nsga2(population=20)", "random", "optuna:tpe", "optuna:nsgaii",
+    "auto", "linas", "nsga2", "nsga2(population=20)", "random", "optuna:tpe", "optuna:nsgaii",
     "optuna:nsgaii(population_size=20)",
 )  # fmt: skip
 PEERS_OF_FRONTS = ("random", "optuna:tpe", "optuna:nsgaii", "optuna:nsgaii(population_size=20)")

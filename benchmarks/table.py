@@ -129,12 +129,30 @@ def _saved(content: Any) -> float | None:
     return None if not found else 100.0 * found[min(found)]
 
 
+def _median_queries(part: str, table: int) -> Callable[[Any], float | None]:
+    def read(content: Any) -> float | None:
+        medians = content.get("median_queries_until_0.3", {}).get(part, {}).get("auto")
+        return None if not medians else medians[table]
+
+    return read
+
+
+def _least_ahead(content: Any) -> float | None:
+    """The smallest lead of the default over the best peer, over devices and numbers of queries."""
+    leads = [v for device in content.get("auto_ahead_of_best_peer", {}).values() for v in device.values()]
+    return None if not leads else min(leads)
+
+
+def _linas_queries(content: Any) -> float | None:
+    """The most queries that LINAS needs on a device for NSGA-II's final hypervolume."""
+    found = [d.get("nsga2") for d in content.get("linas_queries_for_final_hypervolume", {}).values()]
+    return None if not found else max(math.inf if f is None else f for f in found)
+
+
 RANKED = (
     ("single_path, 40 epochs", "single path"),
-    ("single_path, 160 epochs", "single path, four times as long"),
     ("sandwich, 40 epochs", "sandwich"),
     ("k_mixture, 40 epochs", "mixture of four supernets"),
-    ("k_mixture, 160 epochs", "mixture of four supernets, four times as long"),
     ("each alone, one seed", "each trained alone, one seed"),
 )
 CASES = "python benchmarks/hardware_cases.py FOLDER"
@@ -156,6 +174,48 @@ LINES = (
         100,
         unit=" %",
         command="python benchmarks/hypervolume.py --data cifar10_20k",
+    ),
+    *(
+        Line(
+            "sample_efficiency",
+            f"Queries of the default until 0.3 points of regret, {table}, {words}, median of 50 seeds",
+            _median_queries(part, i),
+            target,
+            at_most=True,
+        )
+        for part, words, targets in (
+            ("without_scores", "no proxies", (18, 36, 68)),
+            ("with_scores", "with zero-cost scores", (15, 20, 30)),
+        )
+        for i, (table, target) in enumerate(zip(("CIFAR-10", "CIFAR-100", "ImageNet16-120"), targets, strict=True))
+    ),
+    Line(
+        "sample_efficiency",
+        "Hypervolume (accuracy, latency): least lead of the default over the best peer, 50 to 200 queries, all devices",
+        _least_ahead,
+        0,
+    ),
+    Line(
+        "sample_efficiency",
+        "Queries of LINAS for the hypervolume of NSGA-II after 200, worst device",
+        _linas_queries,
+        200 / 3,
+        at_most=True,
+    ),
+    Line("robot", "Mean rank of the best single proxy over RoBoT's, 20 queries", at("best_single_proxy_over_robot"), 1),
+    Line(
+        "gbdt_queries",
+        "Random search's queries over those of GBDT-NAS, worst of five tables",
+        at("least_random_over_gbdt"),
+        3,
+        unit="x",
+    ),
+    Line(
+        "gbdt_queries",
+        "Regularized evolution's queries over those of GBDT-NAS, worst of five tables",
+        at("least_evolution_over_gbdt"),
+        1,
+        unit="x",
     ),
     Line(
         "engine_overhead",
@@ -182,6 +242,17 @@ LINES = (
         unit="x",
         command="python benchmarks/engine_overhead.py",
     ),
+    *(
+        Line(
+            "engine_overhead",
+            f"the same, {words} asked one by one",
+            at("memory", "optuna_over_archwright", f"{name}, asked one by one"),
+            50,
+            unit="x",
+            command="python benchmarks/engine_overhead.py --only memory",
+        )
+        for name, words in (("regularized_evolution", "regularized evolution"), ("nsga2", "NSGA-II"))
+    ),
     Line(
         "supernet_step",
         "Sandwich step with four subnets over a step of the largest alone",
@@ -189,6 +260,17 @@ LINES = (
         2.2,
         at_most=True,
         unit="x",
+    ),
+    *(
+        Line("path_step", words, at("cpu_seconds_a_step", kind, name, "ratio"), limit, at_most=True, unit="x")
+        for kind, name, words, limit in (
+            ("sampled_path", "spos on darts", "Single-path step (SPOS, DARTS space) over the plain network's", 1.2),
+            ("sampled_path", "gdas on nasbench201", "Single-path step (GDAS, NAS-Bench-201) over the plain one's", 1.2),
+            ("sampled_path", "proxylessnas", "Weights step of ProxylessNAS over the plain network's", 1.2),
+            ("superposed", "convnet", "Step of superposed weights over the largest network's, convolutions", 1.3),
+            ("superposed", "autoformer", "Step of superposed weights over the largest network's, transformer", 1.3),
+            ("sandwich", "mobilenetv3", "Sandwich step over four steps of the largest network, MobileNetV3", 0.5),
+        )
     ),
     Line("counts_speed", "Counts of 10,000 architectures against tracing each", at("ratio"), 100, unit="x"),
     Line(

@@ -1,18 +1,22 @@
 """Meeting a measured target: measure what was found, correct the cost model by it, select again.
 
 A table of operator latencies is off by some percent on every network (`LatencyTable.report` says by how much), so a net
-that keeps to a budget by the table may miss it when measured. The error is nearly the same for similar networks; one
-factor, taken from the last measured network, removes most of it. Nothing is trained again: the architecture parameters
-stay, only the selection moves to the corrected budget.
+that keeps to a budget by the table may miss it when measured. What similar networks have of that error in common, one
+factor removes: the median of measured over predicted. What is left differs from network to network, so no network is
+tried twice. Nothing is trained again: the architecture parameters stay, only the selection moves to the corrected
+budget.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from archwright.errors import ConfigurationError
+from archwright.gradient.penalties.base import Penalty
 from archwright.gradient.penalties.cost import Budget, check_metric
 from archwright.gradient.penalties.limit import Limit
 from archwright.gradient.selections.base import likeliest
@@ -20,7 +24,10 @@ from archwright.space import Architecture
 
 if TYPE_CHECKING:
     from archwright.costs.base import AdditiveCost
+    from archwright.gradient.core import Core
     from archwright.gradient.search import GradientSearch
+
+SURE = 0.6  # share of the tolerance within which a measurement ends the rounds; another one will differ a little
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,16 @@ class Calibrated:
     attempts: tuple[Attempt, ...]
 
 
+@dataclass
+class _Untried(Penalty):
+    """Everything but the architectures of some codes (n, decisions)."""
+
+    tried: np.ndarray
+
+    def admits(self, core: Core, codes: Any) -> Any:
+        return ~(np.asarray(codes)[:, None, :] == self.tried[None]).all(axis=2).any(axis=1)
+
+
 def meet_target(
     search: GradientSearch,
     cost: AdditiveCost,
@@ -50,12 +67,12 @@ def meet_target(
     measure: Callable[[Architecture], float],
     *,
     tolerance: float = 0.05,
-    rounds: int = 6,
+    rounds: int = 8,
 ) -> Calibrated:
     """Select until the measured cost is within the tolerance of the target.
 
-    Each round takes the likeliest architecture whose corrected cost is within half the tolerance of the target. Limits
-    of the method on the same metric are set aside for that, all others are kept; the search is left as it was.
+    Each round takes the likeliest untried architecture whose corrected cost is within half the tolerance of the target.
+    Limits of the method on the same metric are set aside for that, all others are kept; the search is left as it was.
 
     Args:
         search: whose architecture parameters are final.
@@ -79,13 +96,19 @@ def meet_target(
     try:
         for _ in range(rounds):
             high, low = ((1.0 + sign * tolerance / 2) * target / factor for sign in (1, -1))
-            search.method = method.with_(penalties=(*others, Limit(cost, metric, high, low)))
-            found = likeliest(search)
+            tried = np.array([a.architecture.code for a in attempts]).reshape(-1, len(search.space.decisions))
+            search.method = method.with_(penalties=(*others, Limit(cost, metric, high, low), _Untried(tried)))
+            try:
+                found = likeliest(search)
+            except ConfigurationError:
+                if attempts:
+                    break  # all of that cost are tried
+                raise
             predicted = float(cost.evaluate(found.code[None])[metric][0])
             attempts.append(Attempt(found, predicted, measure(found)))
-            if abs(attempts[-1].measured / target - 1.0) <= tolerance:
+            if abs(attempts[-1].measured / target - 1.0) <= SURE * tolerance:
                 break
-            factor = attempts[-1].measured / predicted
+            factor = float(np.median([a.measured / a.predicted for a in attempts]))
     finally:
         search.method = method
     best = min(attempts, key=lambda a: abs(a.measured - target))

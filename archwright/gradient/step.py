@@ -61,6 +61,7 @@ class Stepper:
     def evaluate(self, batch: Batch, phase: Phase, *, penalised: bool = True, core: Core | None = None) -> Tensor:
         """Loss of the mixture (of a copy of it) on a batch, with the penalties of the phase."""
         core = core or self.core
+        core.progress = self.progress
         inputs, targets = batch
         given = core.weights(self.draw(phase))
         with torch.autocast(core.device().type, torch.bfloat16, enabled=self.autocast):

@@ -21,6 +21,7 @@ Config = TypeVar("Config", bound=BaseModel)
 Backend = Literal["onnxruntime", "torch", "torch-compile"]
 Evaluation = Literal["auto", "supernet", "train"]
 Latency = Literal["auto", "table", "measured"]
+Cache = Literal["code", "functional_hash"]
 Training = Literal["auto", "sandwich", "single-path", "front", "progressive"]
 
 
@@ -39,6 +40,7 @@ class RunConfig(BaseModel):
     strategy: str = Field("auto", description="a registered strategy")
     strategy_options: dict[str, Any] = Field(default_factory=dict, description="options of the strategy")
     evaluation: Evaluation = Field("auto", description="weights from a supernet, or training from scratch")
+    cache: Cache = Field("code", description="train each code once, or each function once; needs evaluation = train")
     training: Training = Field("auto", description="how the supernet is trained; by default as its time allows")
     supernet_epochs: int = Field(60, ge=1, le=100_000, description="of the supernet; fewer if its share of time ends")
     epochs: int = Field(12, ge=1, le=100_000, description="epochs of training from scratch and of fine-tuning")
@@ -75,6 +77,10 @@ class RunConfig(BaseModel):
     @model_validator(mode="after")
     def _objectives(self) -> RunConfig:
         self.objectives()
+        if self.cache == "functional_hash" and self.evaluation != "train":
+            raise ValueError(
+                f"cache = functional_hash saves trainings and needs evaluation = train, got {self.evaluation!r}"
+            )
         return self
 
     def objectives(self, default: tuple[str, bool] = ("accuracy_percent", True)) -> tuple[Objective, ...]:

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from archwright.analysis.hashing import FunctionalHash
 from archwright.errors import ArchwrightError, EvaluationError
+from archwright.evaluators.cached import CachedEvaluator
 from archwright.evaluators.measured import MeasuredLatency
 from archwright.evaluators.train import TrainEvaluator
 from archwright.export.bundle import export_best
@@ -205,7 +207,10 @@ class Stages:
                 return shared
             self.clock.ends = self._ends()
         task, recipe = self._for_trials()
-        return TrainEvaluator(task, recipe, device=self.config.device, folder=self.kept / "trials", keep=True)
+        trained = TrainEvaluator(task, recipe, device=self.config.device, folder=self.kept / "trials", keep=True)
+        if self.config.cache == "functional_hash":
+            return CachedEvaluator(trained, FunctionalHash(self.task.input_shape))
+        return trained
 
     def mixture(self, latency: Sequence[Any]) -> gradient.SharedWeights:
         """The evaluator that goes with a differentiable recipe: shared weights while they are trained."""

@@ -228,7 +228,7 @@ def chain(x: Tensor, first: Any, second: Any, norm: Any, scale: Tensor | None, *
     shape = kernels.ChainShape(size, stride, padding, dilation, relu)
     out, mean, inverse = _Chain.apply(x, first.weight, second.weight, weight, bias, norm.eps, shape)
     if norm.track_running_stats:
-        _note_statistics([norm], out, mean, inverse)
+        note_statistics([norm], out.numel() // out.shape[1], mean, inverse)
     return out
 
 
@@ -266,13 +266,13 @@ def normalised(x: Tensor, norms: Sequence[Any], scale: Tensor | None, *, relu: b
         out, mean, inverse = torch.native_batch_norm(x, weight, bias, None, None, True, 0.0, norm.eps)
         out = out.relu_() if relu else out
     if norm.track_running_stats:
-        _note_statistics(norms, x, mean, inverse)
+        note_statistics(norms, x.numel() // x.shape[1], mean, inverse)
     return out
 
 
 @torch.no_grad()
-def _note_statistics(norms: Sequence[Any], x: Tensor, mean: Tensor, inverse: Tensor) -> None:
-    count = x.numel() // x.shape[1]
+def note_statistics(norms: Sequence[Any], count: int, mean: Tensor, inverse: Tensor) -> None:
+    """Take the statistics of a batch with `count` values a channel into the running ones of norms."""
     variance = (inverse.square().reciprocal_() - norms[0].eps).mul_(count / max(count - 1, 1))
     for norm in norms:
         norm.num_batches_tracked.add_(1)

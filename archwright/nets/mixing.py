@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from archwright.errors import SpaceError
+from archwright.nets import kernels
 from archwright.nets.entangle import Entangled, Settings, groups_of, keeps_zeros, parameter_shapes, signature
 from archwright.nets.flow import (
     Factor,
@@ -46,6 +47,7 @@ from archwright.nets.flow import (
 from archwright.nets.hull import meet, split_held
 from archwright.nets.program import Step
 from archwright.nets.rewrite import optimise
+from archwright.nets.widen import widen
 from archwright.operators.base import Composite, Leaf, Shape
 from archwright.operators.edge_weight import EdgeWeight
 from archwright.operators.grids import Grid, GridWalker
@@ -377,7 +379,8 @@ class Mixture:
         self._flows = {True: plain, False: plain}
         if mixing.optimised:
             self._flows = {mode: optimise(plain, training=mode) for mode in (True, False)}
-        self.flow = plain
+        self.flow, self.mixing = plain, mixing
+        self._wide: Flow | None = None
 
     def modules(self) -> list[nn.Module]:
         """Modules that read the supernet's tensors but are not part of it."""
@@ -389,7 +392,12 @@ class Mixture:
 
     def run(self, inputs: Sequence[Tensor], weights: Weights, *, training: bool) -> Tensor:
         """Outputs (batch, ...) for inputs (batch, ...)."""
-        return self._flows[training].run(inputs, weights)
+        everything = not weights.active and not weights.probed
+        if not (training and everything and self.mixing.optimised) or kernels.fits(inputs[0]):
+            return self._flows[training].run(inputs, weights)
+        if self._wide is None:
+            self._wide = widen(self._flows[True])
+        return self._wide.run(inputs, weights)
 
 
 def one_hot(architecture: Architecture, **kind: Any) -> dict[str, Tensor]:

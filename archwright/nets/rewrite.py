@@ -289,7 +289,7 @@ def _with_chains(nodes: Sequence[Node], users: Counter[int]) -> list[Node]:
             alone = users[node.inputs[0]] == 1 and first is not None and users[first.output] == 1
             if alone and isinstance(second, ModuleNode) and isinstance(first, ModuleNode) and _is_depthwise(first):
                 gone |= {first.output, second.output}
-                node = _ChainNode(node, first, second)
+                node = ChainNode(node, first, second)
         out.append(node)
     return [n for n in out if n.output not in gone]
 
@@ -334,12 +334,14 @@ class _NormNode(WeighedNode):
         return normalised(x, [self.norm], scalars.product(self.factors), relu=self.relu)
 
 
-class _ChainNode(WeighedNode):
+class ChainNode(WeighedNode):
     """Depthwise convolution, 1x1 convolution and norm."""
 
     def __init__(self, node: _NormNode, first: ModuleNode, second: ModuleNode) -> None:
         super().__init__(first.inputs, node.output, self._run)
-        self.first, self.second, self.node = first.module, second.module, node
+        self.first: Any = first.module
+        self.second: Any = second.module
+        self.node = node
 
     def _run(self, scalars: Scalars, x: Tensor) -> Tensor:
         scale = scalars.product(self.node.factors)

@@ -81,10 +81,10 @@ class BayesianOptimization:
         return max(1, self._starts - self._asked)
 
     def tell(self, trials: Sequence[Trial]) -> None:
-        """Learn from trials at full fidelity; failed ones teach nothing."""
+        """Learn from trials at full fidelity; failed ones count as bad as the worst."""
         for trial in trials:
             self._pending.pop(trial.candidate.architecture.key, None)
-        self._model.add([t for t in trials if t.state != "failed" and t.candidate.fidelity >= 1.0])
+        self._model.add([t for t in trials if t.candidate.fidelity >= 1.0])
 
     def ask(self, n: int) -> Sequence[Candidate]:
         """At most n: random ones at the start, then those of the largest acquisition."""

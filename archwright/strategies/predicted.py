@@ -45,12 +45,18 @@ def around_best(
 
 
 def teach(predictor: Predictor, space: Space, memory: Memory) -> bool:
-    """Fit on the log gap of the fitness of all trials; False if there are fewer than two that teach something."""
+    """Fit on the log gap of the fitness of all trials; False if fewer than two have one.
+
+    Failed trials count as bad as the worst, so that others like them are left alone.
+    """
     values = fitness(memory)
-    rows = np.flatnonzero(np.isfinite(values))
-    if len(rows) < 2:
+    known = np.isfinite(values)
+    if known.sum() < 2:
         return False
-    predictor.fit(Architectures(space, memory.codes[rows]), log_gap(values[rows]))
+    targets = np.empty(len(values))
+    targets[known] = log_gap(values[known])
+    targets[~known] = targets[known].max()
+    predictor.fit(Architectures(space, memory.codes), targets)
     return True
 
 

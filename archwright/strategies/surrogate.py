@@ -54,6 +54,7 @@ class Surrogate:
         self._losses = np.zeros((0, len(problem.goals)))
         self._limited = np.zeros((0, len(self._limits)))
         self._violation = np.zeros(0)
+        self._failed = np.zeros(0, bool)
         self._fitted_at = 0
         self._scales: list[Scale] = [Plain()] * len(problem.goals)
 
@@ -66,7 +67,14 @@ class Surrogate:
         self._losses = np.concatenate([self._losses, self.problem.losses(trials)])
         limited = [[t.metrics.get(o.metric, np.nan) for o in self._limits] for t in trials]
         self._limited = np.concatenate([self._limited, np.array(limited).reshape(len(trials), -1)])
-        self._violation = np.concatenate([self._violation, self.problem.violation(trials)])
+        failed = np.array([t.state == "failed" for t in trials])
+        self._violation = np.concatenate([self._violation, np.where(failed, np.inf, self.problem.violation(trials))])
+        self._failed = np.concatenate([self._failed, failed | ~self._complete(trials)])
+
+    def _complete(self, trials: Sequence[Trial]) -> np.ndarray:
+        """(n,) whether every goal of a trial that was not ended by a limit has a number."""
+        finite = np.isfinite(self._losses[-len(trials) :]).all(axis=1)
+        return finite | np.array([t.state == "infeasible" for t in trials])
 
     @property
     def ready(self) -> bool:
@@ -83,7 +91,9 @@ class Surrogate:
 
     def _rows(self) -> np.ndarray:
         """Trials to learn from: the best half and the latest."""
-        known = np.flatnonzero(np.isfinite(self._losses).all(axis=1) | np.isfinite(self._limited).any(axis=1))
+        known = np.flatnonzero(
+            np.isfinite(self._losses).all(axis=1) | np.isfinite(self._limited).any(axis=1) | self._failed
+        )
         if len(known) <= self._labels:
             return known
         place = np.argsort(np.argsort(self._losses[known], axis=0), axis=0).min(axis=1)
@@ -121,6 +131,9 @@ class Surrogate:
             scaled[known, 0] = log_gap(losses[known, 0])
         feasible = (self._violation[rows] == 0) & np.isfinite(scaled).all(axis=1)
         self._reached = scaled[feasible]
+        worst = np.where(feasible[:, None] & np.isfinite(scaled), scaled, -np.inf).max(axis=0, initial=-np.inf)
+        lost = self._failed[rows, None] & ~np.isfinite(scaled) & np.isfinite(worst)
+        scaled = np.where(lost, worst, scaled)  # as bad as the worst, so that others like it are left alone
         self._targets = np.concatenate([scaled, self._limited[rows]], axis=1)
         for j, model in enumerate(self._models):
             known = np.isfinite(self._targets[:, j])

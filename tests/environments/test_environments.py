@@ -3,11 +3,12 @@ import warnings
 import numpy as np
 import pytest
 
+from archwright.costs.dram_controller import effective
 from archwright.environments.proxy import Proxy
 from archwright.environments.reward import Target, reward
 from archwright.errors import ConfigurationError
 from archwright.registry import get
-from archwright.simulators.dram import controller_space
+from archwright.simulators.dram import OPTIONS, controller_space
 from archwright.space import Space
 
 gymnasium = pytest.importorskip("gymnasium")
@@ -96,3 +97,16 @@ def test_a_proxy_learns_the_simulator_and_is_an_evaluator():
     assert proxy.evaluate(codes[:3])["latency_ns"].shape == (3,)
     with pytest.raises(ConfigurationError, match="ten designs"):
         Proxy(SPACE, ("latency_ns",)).fit(codes[:3], columns)
+
+
+def test_what_a_design_amounts_to_by_hand():
+    def of(**values):
+        code = np.array([[OPTIONS[d.path].index(values.get(d.path, OPTIONS[d.path][0])) for d in SPACE.decisions]])
+        return effective(SPACE, code)[0].tolist()
+
+    # 16 banks of 8 places, 32 active: 32 can wait in all, 8 in one buffer; 4 times the places of one are active
+    banked = of(scheduler_buffer="Bankwise", request_buffer_size=8, max_active_transactions=32)
+    assert banked[:4] == [5.0, 3.0, 2.0, -2.0]
+    assert of(scheduler_buffer="Shared", request_buffer_size=8, max_active_transactions=32)[:2] == [3.0, 3.0]
+    assert of(refresh_policy="NoRefresh", refresh_max_postponed=8)[4:] == [-1.0, -1.0]
+    assert of(refresh_policy="AllBank", refresh_max_postponed=8)[4:] == [3.0, 0.0]

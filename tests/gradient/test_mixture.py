@@ -240,3 +240,24 @@ def test_options_of_different_sizes_are_refused():
     weights = {d.path: torch.ones(d.size) / d.size for d in space.decisions}
     with pytest.raises(SpaceError, match="positions differ"):
         Supernet(space, IMAGE).mixture(torch.randn(2, *IMAGE), weights)
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_wide_chains_change_neither_outputs_nor_gradients_nor_statistics(nodes):
+    from archwright.nets.widen import WideChain
+
+    supernet = filled(Supernet(darts(IMAGE, 3, channels=4, cells=3, nodes=nodes), IMAGE))
+    x = torch.randn(4, *IMAGE, dtype=torch.float64)
+    twin = copy.deepcopy(supernet).train()
+    twin.mixture(x, random_weights(twin.space), Mixing(True))
+    wide = [n for n in twin._mixtures[Mixing(True)]._wide.nodes if isinstance(n, WideChain)]
+    assert any(n.copies for n in wide) == (nodes > 1)  # what leaves a state that two nodes read
+    plain, plain_grads, plain_buffers = outputs_gradients_statistics(supernet, x, False)
+    fast, fast_grads, fast_buffers = outputs_gradients_statistics(supernet, x, True)
+    torch.testing.assert_close(fast, plain, rtol=1e-10, atol=1e-10)
+    largest = max(float(g.abs().max()) for g in plain_grads if g is not None)
+    for a, b in zip(plain_grads, fast_grads, strict=True):
+        a, b = (torch.zeros(()) if g is None else g for g in (a, b))
+        assert float((a - b).abs().max()) <= 1e-10 * largest
+    for key, value in plain_buffers.items():
+        torch.testing.assert_close(fast_buffers[key], value, rtol=1e-10, atol=1e-10)

@@ -110,3 +110,9 @@ def test_flags_mirror_the_keys():
 def test_the_command_repeats_the_configuration():
     config = check({"subject_to": ["params_m<=0.1"], "baseline": False, "seed": 3})
     assert command_of(config) == "archwright search --subject-to 'params_m<=0.1' --seed 3 --no-baseline"
+
+
+def test_the_functional_cache_needs_trainings_to_save():
+    assert check({"cache": "functional_hash", "evaluation": "train"}).cache == "functional_hash"
+    with pytest.raises(ConfigurationError, match="needs evaluation = train, got 'auto'"):
+        check({"cache": "functional_hash"})

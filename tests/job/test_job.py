@@ -223,3 +223,29 @@ def test_a_second_process_is_refused(tmp_path):
     finally:
         process.kill()
         process.wait()
+
+
+def test_equal_functions_are_trained_once(tmp_path, monkeypatch):
+    from archwright.evaluators.train import TrainEvaluator
+    from archwright.operators import Activation
+
+    trained = []
+    original = TrainEvaluator.evaluate
+
+    def counted(self, architectures, **options):
+        trained.extend(a.key for a in architectures)
+        return original(self, architectures, **options)
+
+    monkeypatch.setattr(TrainEvaluator, "evaluate", counted)
+    relu = Activation("relu")  # once or twice is the same function
+    space = Space(Sequential((Conv(oneof(4, 8), stride=2), relu, repeat(relu, times=oneof(0, 1)), Classifier(10))))
+    result = archwright.search(
+        space, "digits", maximize="accuracy_percent", budget="4 trials", out=str(tmp_path / "run"), quiet=True,
+        options={"evaluation": "train", "cache": "functional_hash", "epochs": 1, "finalists": 1, "baseline": False},
+    )  # fmt: skip
+    values = {}
+    for trial in result.result.trials:
+        width = int(trial.candidate.architecture.code[0])
+        values.setdefault(width, set()).add(trial.metrics["accuracy_percent"])
+    assert len(result.result.trials) == 4 and len(trained) == 2
+    assert all(len(found) == 1 for found in values.values())

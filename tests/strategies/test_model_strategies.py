@@ -219,3 +219,25 @@ def test_botorch_beats_random_search_and_leaves_torch_alone():
         found[name] = np.mean([best_of(loop) for loop in loops])
     assert found["botorch"] < found["random"]
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("name", ["bayesian", "gbdt_nas", "smbo"])
+def test_models_keep_away_from_where_trials_fail(name):
+    if name == "gbdt_nas":
+        pytest.importorskip("lightgbm")
+
+    class Half(Toy):
+        batched = False
+
+        def evaluate(self, architectures, *, fidelity=1.0, seed=0):
+            if (architectures.codes[:, 0] < 2).any():
+                raise ValueError("does not fit into memory")
+            return super().evaluate(architectures, fidelity=fidelity, seed=seed)
+
+    problem = toy_problem(wide_space(6, 4), evaluator=Half())
+    shares = []
+    for seed in range(3):
+        loop = Loop(get("strategies", name)(problem, seed=seed), problem)
+        loop.until(40, 1)
+        shares.append(np.mean([t.state == "failed" for t in loop.trials[20:]]))
+    assert np.mean(shares) < 0.25  # half of all members fail

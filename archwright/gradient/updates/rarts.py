@@ -48,7 +48,6 @@ class RARTS(Update):
         """w, then y, then the architecture."""
         y = stepper.core
         w = self._second(stepper)
-        w.progress = y.progress
         optimizer = stepper.extra_optimizers["rarts"]
         for group, main in zip(optimizer.param_groups, stepper.weights.param_groups, strict=True):
             group["lr"] = main["lr"]
