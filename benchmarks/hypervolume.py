@@ -8,11 +8,14 @@ search (that measurement is not in anybody's time). The reference point is the n
 runs, that is the worst error and the worst latency on any of them.
 
 `python benchmarks/hypervolume.py --data digits --seconds 60`
+
+`--first 3 --seeds 2` runs seeds 3 and 4 only and adds them to those of `results/hypervolume_DATA.json`.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 import time
 from pathlib import Path
@@ -20,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import finish, write
+from common import RESULTS, finish, write
 
 from archwright.evaluators.inherited import InheritedEvaluator
 from archwright.evaluators.train import TrainEvaluator
@@ -138,6 +141,7 @@ def main() -> None:
     parser.add_argument("--data", default="digits")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0, help="first seed; earlier ones are taken from the results")
     parser.add_argument("--epochs", type=int, default=12, help="of a training, as the time allows")
     parser.add_argument("--peer-epochs", type=int, help="of the peers' trainings, which do not know the time")
     given = parser.parse_args()
@@ -152,7 +156,13 @@ def main() -> None:
     }
     points: dict[str, list[np.ndarray]] = {name: [] for name in methods}
     spent: dict[str, list[float]] = {name: [] for name in methods}
-    for seed in range(given.seeds):
+    if given.first:
+        before = json.loads((RESULTS / f"hypervolume_{given.data}.json").read_text())
+        if given.first != len(before["points"]["archwright"]) or given.seconds != before["settings"]["seconds"]:
+            raise SystemExit(f"the results hold other settings or not the seeds up to {given.first}: run them first")
+        points = {n: [np.array(p) for p in before["points"][n]] for n in methods}
+        spent = before["seconds"]
+    for seed in range(given.first, given.first + given.seeds):
         for name, method in methods.items():
             began = time.monotonic()
             delivered = method(seed)
