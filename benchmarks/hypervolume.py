@@ -8,11 +8,14 @@ search (that measurement is not in anybody's time). The reference point is the n
 runs, that is the worst error and the worst latency on any of them.
 
 `python benchmarks/hypervolume.py --data digits --seconds 60`
+
+`--first 3 --seeds 2` runs seeds 3 and 4 only; `--join A.json B.json --seeds 0` puts such results together.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 import time
 from pathlib import Path
@@ -20,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import finish
+from common import finish, write
 
 from archwright.evaluators.inherited import InheritedEvaluator
 from archwright.evaluators.train import TrainEvaluator
@@ -138,28 +141,41 @@ def main() -> None:
     parser.add_argument("--data", default="digits")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--first", type=int, default=0, help="first seed")
+    parser.add_argument("--join", nargs="*", default=[], type=Path, help="results whose seeds come before")
+    parser.add_argument("--epochs", type=int, default=12, help="of a training, as the time allows")
+    parser.add_argument("--peer-epochs", type=int, help="of the peers' trainings, which do not know the time")
     given = parser.parse_args()
+    alone = given.peer_epochs or given.epochs
+    settings = {k: v for k, v in vars(given).items() if k != "join"}
     torch.set_num_threads(1)
     task = load(given.data)
     space = convnet(task.input_shape, task.outputs)
     methods = {
         "archwright": lambda s: by_archwright(task, space, given.seconds, s, given.epochs),
-        "random, from scratch": lambda s: by_training(task, space, given.seconds, s, given.epochs, random_proposals),
-        "optuna nsga2, from scratch": lambda s: by_training(
-            task, space, given.seconds, s, given.epochs, optuna_proposals
-        ),
+        "random, from scratch": lambda s: by_training(task, space, given.seconds, s, alone, random_proposals),
+        "optuna nsga2, from scratch": lambda s: by_training(task, space, given.seconds, s, alone, optuna_proposals),
     }
     points: dict[str, list[np.ndarray]] = {name: [] for name in methods}
     spent: dict[str, list[float]] = {name: [] for name in methods}
-    for seed in range(given.seeds):
+    for path in given.join:
+        before = json.loads(path.read_text())
+        if before["settings"]["seconds"] != given.seconds:
+            raise SystemExit(
+                f"{path} was run with {before['settings']['seconds']:g} s, give --seconds {given.seconds:g}"
+            )
+        for name in methods:
+            points[name] += [np.array(p) for p in before["points"][name]]
+            spent[name] += before["seconds"][name]
+    for seed in range(given.first, given.first + given.seeds):
         for name, method in methods.items():
             began = time.monotonic()
             delivered = method(seed)
             spent[name].append(round(time.monotonic() - began, 1))
             points[name].append(scored(task, delivered))
             print(f"seed {seed}, {name}: {len(delivered)} networks in {spent[name][-1]} s", flush=True)
-    finish(f"hypervolume_{given.data}", {"settings": vars(given), **compare(points), "seconds": spent})
+        write(f"hypervolume_{given.data}", {"settings": settings, **compare(points), "seconds": spent})
+    finish(f"hypervolume_{given.data}", {"settings": settings, **compare(points), "seconds": spent})
 
 
 def compare(points: dict[str, list[np.ndarray]]) -> dict[str, Any]:

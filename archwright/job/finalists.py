@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from archwright.job.stages import Stages
 
 
+TRAINING_COSTS = 4.0  # times the seconds of measuring, a row
+WORTHWHILE = 0.25  # epochs of training that a network with weights needs at least to become better
+
+
 @dataclass(frozen=True)
 class Finalist:
     """A network of the last round.
@@ -117,9 +121,14 @@ def _trained(
     recipe, task = job.recipe, job.task
     began = time.perf_counter()
     before = _measured(net, task, "valid")
-    measuring = (time.perf_counter() - began) * (1.0 + len(task.test) / max(1, len(task.valid)))  # what is to come
+    measured = time.perf_counter() - began
+    to_come = measured * (1.0 + len(task.test) / max(1, len(task.valid)))
     left = job.clock.left("finalists", 2.0)
-    seconds = None if left is None else max(0.0, left / (count - index) * 0.9 - measuring)
+    seconds = None if left is None else max(0.0, left / (count - index) * 0.9 - to_come)
+    epoch = TRAINING_COSTS * measured * len(task.train) / max(1, len(task.valid))
+    if begun and seconds is not None and seconds < WORTHWHILE * epoch:  # the time is worth more to the next ones
+        TrainState(0, flat("net", net.state_dict())).save(path)
+        return net, before
     length = length_for(
         job.kept / f"finalist{index}_length.json", task, recipe, 2 * recipe.epochs, seconds,
         lambda part: train(twin(net), replace(task, train=part), replace(recipe, epochs=1)),
