@@ -106,15 +106,18 @@ def fronts(results: Results, device: str, strategies: tuple[str, ...], seeds: in
 def summarize_fronts(results: Results, device: str) -> None:
     """Whether the default beats every peer, and how many queries LINAS needs for NSGA-II's final hypervolume."""
     found = results.all["hypervolume"][device]
-    if not {"auto", "linas", "nsga2", *PEERS_OF_FRONTS} <= set(found):
+    if {"auto", *PEERS_OF_FRONTS} <= set(found):
+        ahead = {
+            f"after_{n}": round(found["auto"][f"after_{n}"] - max(found[p][f"after_{n}"] for p in PEERS_OF_FRONTS), 5)
+            for n in AT
+        }
+        results.put("auto_ahead_of_best_peer", device, value=ahead)
+    if "linas" not in found:
         return
-    ahead = {
-        f"after_{n}": round(found["auto"][f"after_{n}"] - max(found[p][f"after_{n}"] for p in PEERS_OF_FRONTS), 5)
-        for n in AT
-    }
-    results.put("auto_ahead_of_best_peer", device, value=ahead)
     needed = {}
     for name in ("nsga2", "nsga2(population=20)", "optuna:nsgaii", "optuna:nsgaii(population_size=20)"):
+        if name not in found:
+            continue
         reached = np.flatnonzero(np.array(found["linas"]["mean_curve"]) >= found[name][f"after_{max(AT)}"])
         needed[name] = int(reached[0]) + 1 if len(reached) else None
     results.put("linas_queries_for_final_hypervolume", device, value={"of_queries": max(AT), **needed})

@@ -146,7 +146,7 @@ def _median_queries(part: str, table: int) -> Callable[[Any], float | None]:
 def _least_ahead(content: Any) -> float | None:
     """The smallest lead of the default over the best peer, over devices and numbers of queries."""
     leads = [v for device in content.get("auto_ahead_of_best_peer", {}).values() for v in device.values()]
-    return None if not leads else min(leads)
+    return None if len(leads) < 15 else min(leads)  # five devices at three numbers of queries
 
 
 def _linas_queries(content: Any) -> float | None:
