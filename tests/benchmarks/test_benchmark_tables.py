@@ -9,6 +9,7 @@ from archwright.benchmarks.table import load
 from archwright.costs.counts import Counts
 from archwright.errors import ConfigurationError, EvaluationError, SpaceError
 from archwright.evaluators.table import TableEvaluator, TableScores
+from archwright.nets import build
 from archwright.space import Architectures
 from archwright.spaces import nasbench201
 
@@ -67,6 +68,37 @@ def test_all_strings_of_nasbench201_round_trip(tables):
     assert (
         texts[6111] == "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_1x1~2|"
     )
+
+
+def string_of(net):
+    """The NAS-Bench-201 string of a built network, read from the modules of its first cell."""
+
+    def word(module):
+        kinds = {"Zeros": "none", "Identity": "skip_connect", "AvgPool2d": "avg_pool_3x3"}
+        kind = type(module).__name__
+        return kinds[kind] if kind in kinds else "nor_conv_{0}x{0}".format(module.conv.kernel_size[0])
+
+    nodes = []
+    for node in range(3):
+        modules = [
+            next(m for name, m in net.layers.items() if name.startswith(f"parts_1_nodes_{node}_edges_{edge}_"))
+            for edge in range(node + 1)
+        ]
+        nodes.append("".join(f"|{word(m)}~{edge}" for edge, m in enumerate(modules)) + "|")
+    return "+".join(nodes)
+
+
+@pytest.mark.slow
+def test_every_member_of_nasbench201_builds_as_its_string_says(tables):
+    table = load("nasbench201-cifar10")
+    space = nasbench201.nasbench201((3, 8, 8), 10, channels=(2, 2), cells=1)
+    for row, architecture in enumerate(space.architectures(table.codes)):
+        assert string_of(build(architecture, (3, 8, 8))) == nasbench201.to_string(table.codes[row]), row
+    published = load("nasbench201-cifar10").space
+    for row in np.random.default_rng(0).choice(len(table.codes), 100, replace=False).tolist():
+        net = build(published.architectures(table.codes[row : row + 1])[0], (3, 32, 32))
+        parameters = sum(p.numel() for p in net.parameters())
+        assert parameters == round(float(table.read("params_m", np.array([row]))[0]) * 1e6), row
 
 
 @pytest.mark.parametrize("text", ["|none~0|", "|none~0|+|none~0|none~1|+|none~0|none~1|nun~2|"])

@@ -43,3 +43,23 @@ def test_the_best_score_is_not_worse_than_that_of_beam_search_in_four_of_five_ca
         diverse = diverse_beam(markov(seed), LENGTH, BEAMS, GROUPS, penalty)[1].max()
         kept += diverse >= diverse_beam(markov(seed), LENGTH, BEAMS)[1].max() - 1e-12
     assert kept >= 0.8 * CASES
+
+
+def beam_search(scores):
+    """Beam search as it is usually written: all continuations of all beams, the best B are kept."""
+    beams = [((), 0.0)]
+    for _ in range(LENGTH):
+        grown = []
+        for tokens, total in beams:
+            following = scores(np.array([tokens], np.int64).reshape(1, len(tokens)))[0]
+            grown += [((*tokens, t), total + following[t]) for t in range(OPTIONS)]
+        beams = sorted(grown, key=lambda b: -b[1])[:BEAMS]
+    return beams
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_one_group_without_penalty_is_beam_search(seed):
+    sequences, totals = diverse_beam(markov(seed), LENGTH, BEAMS, 1, 0.0)
+    expected = beam_search(markov(seed))
+    assert [tuple(s) for s in sequences.tolist()] == [tokens for tokens, _ in expected]
+    assert np.allclose(totals, [total for _, total in expected], rtol=0, atol=1e-12)
