@@ -1,0 +1,141 @@
+"""Figures of results: a line of the benchmarks page, and how its figure is read from the JSON file of a result."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One figure.
+
+    Attributes:
+        result: name of the JSON file.
+        what: in words.
+        read: takes the file's content, gives the figure.
+        target: the figure's bound; None = reported without a target.
+        at_most: whether the bound is an upper one.
+        unit: behind the figure.
+        command: where the file itself does not name it.
+    """
+
+    result: str
+    what: str
+    read: Callable[[Any], float | None]
+    target: float | None = None
+    at_most: bool = False
+    unit: str = ""
+    command: str = ""
+
+
+def at(*keys: str) -> Callable[[Any], Any]:
+    """The value under some keys, None if one is missing."""
+
+    def read(content: Any) -> Any:
+        for key in keys:
+            content = content.get(key) if isinstance(content, dict) else None
+        return content
+
+    return read
+
+
+def least(content: Any) -> float | None:
+    ratios = content.get("ratio_to_better_peer")
+    return None if not ratios else min(ratios)
+
+
+def seeds_lower(content: Any) -> float | None:
+    errors = content.get("error_percent_at_budget")
+    if not errors:
+        return None
+    peers = [v for name, v in errors.items() if name != "archwright"]
+    lower = [ours < min(theirs) for ours, *theirs in zip(errors["archwright"], *peers, strict=True)]
+    return 100.0 * sum(lower) / len(lower)
+
+
+def unseen(key: str) -> Callable[[Any], float | None]:
+    """The worst over all tables of the latency benchmark."""
+
+    def read(content: Any) -> float | None:
+        found = [v[key] for v in dicts(content) if key in v]
+        return None if not found else (min(found) if key in ("spearman", "kendall") else max(found))
+
+    return read
+
+
+def dicts(content: Any) -> list[dict[str, Any]]:
+    """All dictionaries below a value."""
+    if isinstance(content, list):
+        return [d for v in content for d in dicts(v)]
+    if not isinstance(content, dict):
+        return []
+    return [content, *(d for v in content.values() for d in dicts(v))]
+
+
+def case(name: str, key: str) -> Callable[[Any], float | None]:
+    return at("models", name, key)
+
+
+def exact_share(name: str) -> Callable[[Any], float | None]:
+    def read(content: Any) -> float | None:
+        found = content["models"].get(name)
+        return None if found is None else 100.0 * found["within_1e-9"] / found["n"]
+
+    return read
+
+
+def throughput(name: str) -> Callable[[Any], float | None]:
+    def read(content: Any) -> float | None:
+        value = content["throughput"].get(name, {}).get("per_s")
+        return None if value is None else value / 1e6
+
+    return read
+
+
+def kept(family: str, *, strided: bool) -> Callable[[Any], float | None]:
+    def read(content: Any) -> float | None:
+        rows = [r for r in content.get(family) or () if (r["interval"] > 1) == strided and not r["refine"]]
+        return None if not rows else 100.0 * sum(r["kept"] for r in rows) / sum(r["seeds"] for r in rows)
+
+    return read
+
+
+def seeds_with_a_lower(what: str) -> Callable[[Any], float | None]:
+    return at(f"largest_eigenvalue_of_{what}", "seeds_lower")
+
+
+def runs_within(content: Any) -> float | None:
+    """Of all planned runs; one that is not there yet is not within."""
+    planned = content["settings"]["seeds"] * len(content["settings"]["forms"].split(","))
+    return 100.0 * sum(abs(r["error_percent"]) <= 5.0 for r in content["searches"]) / planned
+
+
+def saved(content: Any) -> float | None:
+    found = {e["budget"]: e["saved_share_median"] for d in dicts(content) for e in d.get("evolution", [])}
+    return None if not found else 100.0 * found[min(found)]
+
+
+def median_queries(part: str, table: int) -> Callable[[Any], float | None]:
+    def read(content: Any) -> float | None:
+        medians = content.get("median_queries_until_0.3", {}).get(part, {}).get("auto")
+        return None if not medians else medians[table]
+
+    return read
+
+
+def least_ahead(content: Any) -> float | None:
+    """The smallest lead of the default over the best peer, over devices and numbers of queries."""
+    leads = [v for device in content.get("auto_ahead_of_best_peer", {}).values() for v in device.values()]
+    return None if len(leads) < 15 else min(leads)  # five devices at three numbers of queries
+
+
+def linas_queries(content: Any) -> float | None:
+    """The most queries that LINAS needs on a device for NSGA-II's final hypervolume."""
+    found = [d.get("nsga2") for d in content.get("linas_queries_for_final_hypervolume", {}).values()]
+    return None if not found else max(math.inf if f is None else f for f in found)

@@ -1,0 +1,315 @@
+"""The lines of the benchmarks page, one figure of a result each."""
+
+from __future__ import annotations
+
+from figures import (
+    Line,
+    at,
+    case,
+    exact_share,
+    kept,
+    least,
+    least_ahead,
+    linas_queries,
+    median_queries,
+    runs_within,
+    saved,
+    seeds_lower,
+    seeds_with_a_lower,
+    throughput,
+    unseen,
+)
+
+RANKED = (
+    ("single_path, 40 epochs", "single path"),
+    ("sandwich, 40 epochs", "sandwich"),
+    ("k_mixture, 40 epochs", "mixture of four supernets"),
+    ("each alone, one seed", "each trained alone, one seed"),
+)
+CASES = "python benchmarks/hardware_cases.py FOLDER"
+LINES = (
+    Line("hypervolume_digits", "Hypervolume, ratio to the better peer, mean", at("ratio_mean"), 1.3),
+    Line("hypervolume_digits", "the same, worst seed", least, 1.3),
+    Line("hypervolume_digits", "Seeds with a lower error at the latency budget", seeds_lower, 100, unit=" %"),
+    Line(
+        "hypervolume_cifar10_20k",
+        "Hypervolume on CIFAR-10 20k, ratio to the better peer, mean",
+        at("ratio_mean"),
+        1.3,
+        command="python benchmarks/hypervolume.py --data cifar10_20k",
+    ),
+    Line(
+        "hypervolume_cifar10_20k",
+        "Seeds with a lower error at the latency budget",
+        seeds_lower,
+        100,
+        unit=" %",
+        command="python benchmarks/hypervolume.py --data cifar10_20k",
+    ),
+    *(
+        Line(
+            "sample_efficiency",
+            f"Queries of the default until 0.3 points of regret, {table}, {words}, median of 50 seeds",
+            median_queries(part, i),
+            target,
+            at_most=True,
+        )
+        for part, words, targets in (
+            ("without_scores", "no proxies", (18, 36, 68)),
+            ("with_scores", "with zero-cost scores", (15, 20, 30)),
+        )
+        for i, (table, target) in enumerate(zip(("CIFAR-10", "CIFAR-100", "ImageNet16-120"), targets, strict=True))
+    ),
+    Line(
+        "sample_efficiency",
+        "Hypervolume (accuracy, latency): least lead of the default over the best peer, 50 to 200 queries, all devices",
+        least_ahead,
+        0,
+    ),
+    Line(
+        "sample_efficiency",
+        "Queries of LINAS for the hypervolume of NSGA-II after 200, worst device",
+        linas_queries,
+        200 / 3,
+        at_most=True,
+    ),
+    Line("robot", "Mean rank of the best single proxy over RoBoT's, 20 queries", at("best_single_proxy_over_robot"), 1),
+    Line(
+        "gbdt_queries",
+        "Random search's queries over those of GBDT-NAS, worst of five tables",
+        at("least_random_over_gbdt"),
+        3,
+        unit="x",
+    ),
+    Line(
+        "gbdt_queries",
+        "Regularized evolution's queries over those of GBDT-NAS, worst of five tables",
+        at("least_evolution_over_gbdt"),
+        1,
+        unit="x",
+    ),
+    Line(
+        "engine_overhead",
+        "Optuna's journal over archwright, time of a trial with its log",
+        at("log", "optuna_over_archwright"),
+        20,
+        unit="x",
+        command="python benchmarks/engine_overhead.py",
+    ),
+    Line(
+        "engine_overhead",
+        "Last 10,000 trials over the first, CPU time",
+        at("log", "archwright", "last_over_first_cpu"),
+        1.2,
+        at_most=True,
+        unit="x",
+        command="python benchmarks/engine_overhead.py",
+    ),
+    Line(
+        "engine_overhead",
+        "Optuna NSGA-II in memory over archwright's",
+        at("memory", "optuna_over_archwright", "nsga2"),
+        50,
+        unit="x",
+        command="python benchmarks/engine_overhead.py",
+    ),
+    *(
+        Line(
+            "engine_overhead",
+            f"the same, {words} asked one by one",
+            at("memory", "optuna_over_archwright", f"{name}, asked one by one"),
+            50,
+            unit="x",
+            command="python benchmarks/engine_overhead.py --only memory",
+        )
+        for name, words in (("regularized_evolution", "regularized evolution"), ("nsga2", "NSGA-II"))
+    ),
+    Line(
+        "supernet_step",
+        "Sandwich step with four subnets over a step of the largest alone",
+        at("cpu_seconds_a_step", "digits", "ratio"),
+        2.2,
+        at_most=True,
+        unit="x",
+    ),
+    *(
+        Line("path_step", words, at("cpu_seconds_a_step", kind, name, "ratio"), limit, at_most=True, unit="x")
+        for kind, name, words, limit in (
+            ("sampled_path", "spos on darts", "Single-path step (SPOS, DARTS space) over the plain network's", 1.2),
+            ("sampled_path", "gdas on nasbench201", "Single-path step (GDAS, NAS-Bench-201) over the plain one's", 1.2),
+            ("sampled_path", "proxylessnas", "Weights step of ProxylessNAS over the plain network's", 1.2),
+            ("superposed", "convnet", "Step of superposed weights over the largest network's, convolutions", 1.3),
+            ("superposed", "autoformer", "Step of superposed weights over the largest network's, transformer", 1.3),
+            ("sandwich", "mobilenetv3", "Sandwich step over four steps of the largest network, MobileNetV3", 0.5),
+        )
+    ),
+    Line("counts_speed", "Counts of 10,000 architectures against tracing each", at("ratio"), 100, unit="x"),
+    Line(
+        "space_speed",
+        "Sampling one of 10,000 architectures, 46 decisions",
+        at("times", "sample", "median_us"),
+        10,
+        at_most=True,
+        unit=" us",
+        command="python benchmarks/space_speed.py --out benchmarks/results/space_speed.json",
+    ),
+    Line(
+        "space_speed",
+        "Mutating one of 10,000 architectures, 46 decisions",
+        at("times", "mutate", "median_us"),
+        10,
+        at_most=True,
+        unit=" us",
+        command="python benchmarks/space_speed.py --out benchmarks/results/space_speed.json",
+    ),
+    Line(
+        "latency_table",
+        "Latency tables on unseen networks, largest median error",
+        unseen("median_error_percent"),
+        unit=" %",
+        command="python benchmarks/latency_table.py",
+    ),
+    Line(
+        "latency_table",
+        "the same, smallest rank correlation (Spearman)",
+        unseen("spearman"),
+        command="python benchmarks/latency_table.py",
+    ),
+    Line(
+        "operators",
+        "Counting operators against building and running them on shapes",
+        at("counting", "ratio"),
+        unit="x",
+        command="python benchmarks/operators.py > benchmarks/results/operators.json",
+    ),
+    Line(
+        "hardware_cases",
+        "Systolic arrays: cases equal to the reference's cycles",
+        exact_share("systolic.cycles"),
+        100,
+        unit=" %",
+        command=CASES,
+    ),
+    Line(
+        "hardware_cases",
+        "Decoder inference: cases equal to the reference",
+        exact_share("llm.genz.dense"),
+        100,
+        unit=" %",
+        command=CASES,
+    ),
+    Line(
+        "hardware_cases",
+        "Dataflow accelerators: cases with the reference's latency",
+        exact_share("dataflow.latency.all"),
+        unit=" %",
+        command=CASES,
+    ),
+    Line(
+        "hardware_cases",
+        "Dataflow accelerators: rank correlation of latency (Kendall)",
+        case("dataflow.latency.all", "kendall"),
+        command=CASES,
+    ),
+    Line(
+        "hardware_cases",
+        "FPGA model: median error on networks it was not calibrated on",
+        lambda c: 100 * c["models"]["fpga.held_out"]["median_relative_error"],
+        20,
+        at_most=True,
+        unit=" %",
+        command=CASES,
+    ),
+    Line(
+        "hardware_speed",
+        "Systolic model, all outputs, million designs a second",
+        throughput("systolic.all_outputs"),
+        2,
+    ),
+    Line("hardware_speed", "Systolic model, cycles only", throughput("systolic.cycles_only"), 10),
+    Line("hardware_speed", "Decoder model, million deployments a second", throughput("llm.genz_latency"), 0.5),
+    Line("hardware_speed", "Dataflow model (Eyeriss), million designs a second", throughput("dataflow.eyeriss"), 1),
+    Line("hashing", "Evaluations saved by functional hashing in 200 trials of evolution, median", saved, 20, unit=" %"),
+    Line(
+        "hashing",
+        "Wrong collisions among pairs that collide",
+        lambda c: 100 * c["functional_hash"]["false_collisions_share"],
+        unit=" %",
+    ),
+    *(
+        Line(
+            "fptas",
+            f"Sub-architecture extraction, {name}, {which}: instances within the bound",
+            kept(family, strided=strided),
+            100,
+            unit=" %",
+        )
+        for family, name in (("convex_decay", "smooth ridge family"), ("convex_kink", "sharp peak"))
+        for strided, which in ((False, "every candidate trained"), (True, "every 2nd to 8th trained"))
+    ),
+    Line(
+        "dram_proxy_stream",
+        "Proxy of the DRAM simulator: error of latency, share of the mean",
+        at("error", "latency_ns", "rmse_percent_of_mean"),
+        1,
+        at_most=True,
+        unit=" %",
+    ),
+    Line(
+        "dram_proxy_stream",
+        "the same as a precomputed table of all designs, speed against the simulator (predicting directly: 78x)",
+        at("times_faster"),
+        unit="x",
+    ),
+    Line(
+        "one_shot",
+        "NAS-Bench-201, CIFAR-10 accuracy of the best recipe, mean of its seeds",
+        at("summary", "best_recipe_cifar10_percent"),
+        93.5,
+        unit=" %",
+    ),
+    Line("one_shot", "the same, random cells", at("random_cells", "cifar10", "mean"), unit=" %"),
+    Line(
+        "one_shot",
+        "Largest share of skips that DARTS-PT and PC-DARTS end with",
+        at("summary", "largest_skip_share"),
+        0.99,
+        at_most=True,
+    ),
+    Line(
+        "one_shot_darts_space",
+        "DARTS space: relative improvement of a short search over random cells",
+        at("relative_improvement", "percent"),
+        unit=" %",
+    ),
+    Line(
+        "one_shot_sharpness",
+        "SD-DARTS: seeds of three with a lower largest eigenvalue, architecture parameters",
+        seeds_with_a_lower("architecture"),
+        3,
+    ),
+    Line("one_shot_sharpness", "the same, shared weights", seeds_with_a_lower("weights"), 3),
+    Line(
+        "one_shot_rarts",
+        "RARTS step over a second-order step",
+        at("rarts_over_second_order"),
+        0.5,
+        at_most=True,
+        unit="x",
+    ),
+    Line(
+        "one_shot_budget",
+        "Latency targets met within 5 % when measured again, share of the runs",
+        runs_within,
+        100,
+        unit=" %",
+    ),
+    *(
+        Line(
+            "one_shot_ranking",
+            f"Kendall's tau of inherited accuracy, 100 networks: {words}",
+            at("methods", name, "kendall_tau"),
+        )
+        for name, words in RANKED
+    ),
+)
