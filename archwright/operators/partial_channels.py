@@ -46,9 +46,10 @@ class JoinAndShuffle(nn.Module):
 @register("operators", "first_channels", labels={"family": "shape"})
 @dataclass(frozen=True)
 class FirstChannels(Leaf):
-    """The first 1 / share of the channels."""
+    """The first 1 / share of the channels, or the first `channels` where that is given."""
 
     share: int = 4
+    channels: int | None = None
 
     def layer(self, *inputs: Shape) -> Layer:
         """`TakeChannels`."""
@@ -57,6 +58,10 @@ class FirstChannels(Leaf):
     def output(self, *inputs: Shape) -> Shape:
         """(channels / share, positions...)."""
         channels, sizes = image(self, inputs)
+        if self.channels is not None:
+            if not 0 < self.channels <= channels:
+                raise SpaceError(f"channels of FirstChannels must be 1 to {channels}, got {self.channels}")
+            return (self.channels, *sizes)
         positive(self, "share")
         if channels % self.share:
             raise SpaceError(f"share of FirstChannels must divide the {channels} channels, got {self.share}")
@@ -68,8 +73,8 @@ class FirstChannels(Leaf):
 
     @classmethod
     def examples(cls) -> Sequence[Example]:
-        """A quarter."""
-        return [(cls(), ((8, 4, 4),))]
+        """A quarter, and five."""
+        return [(cls(), ((8, 4, 4),)), (cls(channels=5), ((8, 4, 4),))]
 
 
 @register("operators", "partial_join", labels={"family": "join"})

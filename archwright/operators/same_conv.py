@@ -17,14 +17,16 @@ class SameConv(Leaf):
     """ReLU-conv-BN with as many output as input channels (Dong and Yang, 2020, "NAS-Bench-201", section 2.1).
 
     Because the channels are not a field, one choice between such operators can be shared by all stages of a network.
+    `activation_first` False gives conv-BN-ReLU (Ying et al., 2019, "NAS-Bench-101", section 2.1).
     """
 
     kernel: int = 3
     affine: bool = True
+    activation_first: bool = True
 
     def _conv(self, inputs: tuple[Shape, ...]) -> Conv:
         channels, _ = image(self, inputs)
-        return Conv(channels, self.kernel, activation_first=True, affine=self.affine)
+        return Conv(channels, self.kernel, activation_first=self.activation_first, affine=self.affine)
 
     def layer(self, *inputs: Shape) -> Layer:
         """That of `Conv`."""
@@ -46,4 +48,9 @@ class SameConv(Leaf):
     @classmethod
     def examples(cls) -> Sequence[Example]:
         """Images and series."""
-        return [(cls(), ((4, 6, 5),)), (cls(1), ((3, 5, 5),)), (cls(5, affine=False), ((4, 9),))]
+        return [
+            (cls(), ((4, 6, 5),)),
+            (cls(1), ((3, 5, 5),)),
+            (cls(5, affine=False), ((4, 9),)),
+            (cls(1, activation_first=False), ((4, 5),)),
+        ]

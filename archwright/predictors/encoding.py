@@ -85,7 +85,9 @@ class Encoder:
         self._groups = shared_options(space)
         self._extra = extra
         self._structure: Structure | None = None
+        self._normal: Callable[[np.ndarray], np.ndarray] | None = None  # codes of equal networks -> one of them
         if structural:
+            self._normal = getattr(space.tree, "normal_codes", None)
             from archwright.predictors.structure import Structure
 
             self._structure = Structure(space)
@@ -104,10 +106,12 @@ class Encoder:
 
     def _raw(self, architectures: Architectures) -> dict[str, np.ndarray]:
         codes = architectures.codes
+        if self._normal is not None:
+            codes = self._normal(codes)
         blocks: dict[str, np.ndarray] = {}
         live = np.ones(codes.shape, bool)
         if self._structure is not None:
-            found = self._structure.read(codes)
+            found = self._structure.read(codes) if self._normal is None else self._read_once(codes)
             if found is not None:
                 blocks["paths"], live = found
         blocks["codes"] = np.where(live | (codes < 0), codes, DEAD).astype(np.int16)
@@ -116,6 +120,13 @@ class Encoder:
         if self._extra is not None:
             blocks["extra"] = np.asarray(self._extra(architectures), dtype=np.float64)
         return blocks
+
+    def _read_once(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """What `Structure.read` says of normal codes, many of which are equal."""
+        assert self._structure is not None
+        different, row = np.unique(codes, axis=0, return_inverse=True)
+        found = self._structure.read(different)
+        return None if found is None else (found[0][row.ravel()], found[1][row.ravel()])
 
     def _counts(self, codes: np.ndarray) -> np.ndarray:
         """How often each option is taken within a group of decisions; for ordered ones the mean option as well."""

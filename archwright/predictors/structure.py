@@ -9,7 +9,7 @@ section 3.1 (there: one feature a path).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,15 @@ class Flow:
     def keep(self, mask: np.ndarray) -> Flow:
         """The same value where `mask` holds; elsewhere the architecture does not pass."""
         return Flow(self.here & mask, self.live & mask, self.longest, self.shortest, self.ways, self.through)
+
+    def at(self, rows: np.ndarray) -> Flow:
+        """A copy for some rows (k,) of the batch."""
+        return Flow(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+    def put(self, rows: np.ndarray, other: Flow) -> None:
+        """Overwrite rows (k,) by those of `other`."""
+        for f in fields(self):
+            getattr(self, f.name)[rows] = getattr(other, f.name)
 
 
 def choose(mask: np.ndarray, a: Flow, b: Flow) -> Flow:
@@ -130,14 +139,18 @@ class _Tracer(Walker):
 
     def decide(self, part: Composite, held: Held, values: tuple[Flow, ...]) -> Flow:
         """Run the flow once for every wiring in the batch."""
-        decisions = list(held.nodes)
-        own = self.codes[:, decisions]
-        here = np.logical_and.reduce([v.here for v in values])
-        out = values[0].keep(np.zeros(len(self.codes), bool))
-        for setting in np.unique(own[here], axis=0):
-            mask = here & (own == setting).all(axis=1)
+        decisions, codes = list(held.nodes), self.codes
+        passing = np.flatnonzero(np.logical_and.reduce([v.here for v in values]))
+        out = values[0].keep(np.zeros(len(codes), bool)).at(np.arange(len(codes)))
+        settings, which = np.unique(codes[passing][:, decisions], axis=0, return_inverse=True)
+        for k, setting in enumerate(settings):
+            rows = passing[which.ravel() == k]
             resolved: Any = resolve_fields(part, held, dict(zip(decisions, setting.tolist(), strict=True)))
-            out = choose(mask, resolved.flow(self.run, *(v.keep(mask) for v in values)), out)
+            self.codes = codes[rows]
+            try:
+                out.put(rows, resolved.flow(self.run, *(v.at(rows) for v in values)))
+            finally:
+                self.codes = codes
         return self._mark(out, decisions)
 
 

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from archwright import registry
+from archwright.benchmarks import ec_nas
+from archwright.benchmarks.columns import open_columns
 from archwright.benchmarks.nasbench201 import DEVICES
 from archwright.benchmarks.table import load
 from archwright.costs.counts import Counts
@@ -11,7 +13,7 @@ from archwright.errors import ConfigurationError, EvaluationError, SpaceError
 from archwright.evaluators.table import TableEvaluator, TableScores
 from archwright.nets import build
 from archwright.space import Architectures
-from archwright.spaces import nasbench201
+from archwright.spaces import hwgpt, nasbench101, nasbench201
 
 pytestmark = pytest.mark.data
 
@@ -123,6 +125,35 @@ def test_counts_of_the_space_equal_the_table_on_every_row(name, shape, biases, t
     assert (np.round(counted["params_m"] * 1e6) == np.round(table.read("params_m", rows) * 1e6)).all()
     # NAS-Bench-201 counts the additions of the classifier's bias as multiply-accumulates
     assert (np.round(counted["macs_m"] * 1e6) + biases == np.round(table.read("macs_m", rows) * 1e6)).all()
+
+
+def test_sizes_of_graph_cells_equal_the_table_and_codes_give_its_graphs_back(tables):
+    table = load("ec-nas-4")
+    rows = np.arange(len(table.codes))
+    counted = Counts(table.space, (3, 32, 32)).evaluate(Architectures(table.space, table.codes))
+    assert (np.round(counted["params_m"] * 1e6) == np.round(table.read("params_m", rows) * 1e6)).all()
+    assert table.is_complete and len(np.unique(nasbench101.normal_codes(table.codes, 4), axis=0)) == 91
+    stored = open_columns(ec_nas.FOUR)
+    codes = ec_nas.codes_of_graphs(stored)
+    for code, adjacency, operators, count in zip(
+        codes, stored["adj"], stored["ops"], stored["n_vertices"], strict=True
+    ):
+        published = nasbench101.to_graph(code, 4)
+        assert published["module_adjacency"] == adjacency[:count, :count].tolist()
+        names = [nasbench101.OPERATORS[k - 1] for k in operators[1 : count - 1]]
+        assert published["module_operations"][1:-1] == names
+
+
+@pytest.mark.parametrize("scale", ["s", "m", "l"])
+def test_sizes_of_decoders_equal_the_table_but_for_vocabulary_and_positions(scale, tables):
+    table = load(f"hwgpt-{scale}")
+    rows = np.random.default_rng(0).choice(len(table.codes), 300, replace=False)
+    shape, outputs, patch = (1, 64), 10, 4
+    counted = Counts(table.space, shape).evaluate(Architectures(table.space, table.codes[rows]))
+    width = np.array(hwgpt.SCALES[scale].widths)[table.codes[rows, 0]]
+    replaced = width * (patch + 1 + shape[1] // patch) + (width + 1) * outputs  # patches, positions, classifier
+    body = np.round(counted["params_m"] * 1e6) - replaced
+    assert (body + hwgpt.vocabulary_params(width) == np.round(table.read("params_m", rows) * 1e6)).all()
 
 
 def test_a_query_is_one_training_and_the_truth_a_mean(tables):
