@@ -6,9 +6,18 @@ from archwright.search.trial import Candidate
 from archwright.space import Architectures
 from archwright.testing import strategies as contract
 
+# seconds each, for models that are fitted by gradients at every ask
+LONG = {("botorch", law) for law in ("handles_several_goals", "resumes_where_it_stopped", "stays_inside_where")}
+CASES = [
+    pytest.param(
+        name, law, id=f"{name}-{law.__name__}", marks=[pytest.mark.slow] if (name, law.__name__) in LONG else []
+    )
+    for name in registry.names("strategies")
+    for law in contract.LAWS
+]
 
-@pytest.mark.parametrize("law", contract.LAWS, ids=lambda law: law.__name__)
-@pytest.mark.parametrize("name", registry.names("strategies"))
+
+@pytest.mark.parametrize(("name", "law"), CASES)
 def test_strategy_keeps_its_contract(name, law):
     reason = contract.excuse(name)
     if reason:
