@@ -82,7 +82,7 @@ class Method:
         keep: `best` returns the derived architecture of the epoch with the best validation measure, `last` the last;
             the measure is that of the mixture where one is run, otherwise of the derived path.
         augment: whether the task's augmentation is applied to both.
-        drop_path: probability at the end of the search that an edge of a cell is dropped, see `DropPath`.
+        autocast: compute losses in bfloat16 where that is safe; parameters and their updates stay in float32.
     """
 
     relaxation: Relaxation
@@ -101,6 +101,7 @@ class Method:
     split: Literal["half", "valid", "fresh"] = "half"
     keep: Literal["best", "last"] = "best"
     augment: bool = True
+    autocast: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.warmup <= self.epochs or self.epochs < 1 or self.batch < 1:

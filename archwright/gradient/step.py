@@ -58,13 +58,17 @@ class Stepper:
         """What a relaxation may use."""
         return Draw(self.generator, self.progress, phase, self.core.blocked or None)
 
+    def precision(self) -> torch.autocast:
+        """What losses are computed under."""
+        return torch.autocast(self.core.device().type, torch.bfloat16, enabled=self.autocast)
+
     def evaluate(self, batch: Batch, phase: Phase, *, penalised: bool = True, core: Core | None = None) -> Tensor:
         """Loss of the mixture (of a copy of it) on a batch, with the penalties of the phase."""
         core = core or self.core
         core.progress = self.progress
         inputs, targets = batch
         given = core.weights(self.draw(phase))
-        with torch.autocast(core.device().type, torch.bfloat16, enabled=self.autocast):
+        with self.precision():
             outputs = core.outputs(inputs, given)
             loss = self.loss(outputs, targets)
         if not penalised:

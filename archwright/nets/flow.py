@@ -303,11 +303,15 @@ class Flow:
         only = Weights(alone, {**given.active, path: (option,)})
         starts = {n: values[n].detach() for n in probe.sources}
 
+        kind = scalars.like.device.type
+        low, dtype = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
+
         def term() -> Tensor:
             own = Scalars(only, scalars.like)
             found = dict(starts)
-            for inner in probe.nodes:
-                found[inner.output] = inner.run(found, own)
+            with torch.autocast(kind, dtype, enabled=low):  # the backward pass runs outside of that of the losses
+                for inner in probe.nodes:
+                    found[inner.output] = inner.run(found, own)
             assert isinstance(node, SumNode)
             factor = own.product(node.factors[probe.term])
             output = found[node.inputs[probe.term]]

@@ -59,7 +59,8 @@ class MultiPath(Update):
                 rows = slice(i * len(targets) // len(paths), (i + 1) * len(targets) // len(paths))
                 x = tuple(part[rows] for part in inputs) if isinstance(inputs, tuple) else inputs[rows]
                 y = targets[rows]
-            loss = stepper.loss(core.outputs(x, path), y) / len(paths)
+            with stepper.precision():
+                loss = stepper.loss(core.outputs(x, path), y) / len(paths)
             loss.backward()
             total += loss.detach()
         stepper.apply_weights()

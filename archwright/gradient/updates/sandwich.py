@@ -48,11 +48,12 @@ class Sandwich(Update):
         first: Tensor | None = None
         teacher: Tensor | None = None
         for architecture in drawn:
-            outputs = core.path(inputs, architecture)
-            if teacher is None or not self.distil:
-                loss = stepper.loss(outputs, targets)
-            else:
-                loss = -(teacher.softmax(-1) * outputs.log_softmax(-1)).sum(-1).mean()
+            with stepper.precision():
+                outputs = core.path(inputs, architecture)
+                if teacher is None or not self.distil:
+                    loss = stepper.loss(outputs, targets)
+                else:
+                    loss = -(teacher.softmax(-1) * outputs.log_softmax(-1)).sum(-1).mean()
             loss.backward()
             if first is None:
                 first, teacher = loss.detach(), outputs.detach()
