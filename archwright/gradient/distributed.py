@@ -1,7 +1,8 @@
 """Data parallel search over the ranks of torch.distributed: equal gradients, equal parameters, equal draws.
 
 Every rank draws the same random numbers for the architecture (the generator of a step depends on the seed and the step
-alone), sees its own part of the batch, and averages gradients; so architecture parameters cannot drift apart.
+alone), sees its own part of the batch, and averages gradients; so architecture parameters cannot drift apart. Batch
+norms take their statistics over all ranks (`nets/joint.py`), so that the ranks do what one process does on all rows.
 """
 
 from __future__ import annotations
@@ -42,6 +43,17 @@ def average(parameters: Iterable[nn.Parameter]) -> None:
         part = flat[offset : offset + p.numel()].view(p.shape)
         offset += p.numel()
         p.grad = part.clone() if n else None
+
+
+@torch.no_grad()
+def averaged(tensors: list[Tensor]) -> list[Tensor]:
+    """Means over the ranks, of tensors that every rank has, all in one message."""
+    if not active():
+        return tensors
+    flat = torch.cat([t.reshape(-1) for t in tensors])
+    dist.all_reduce(flat)
+    parts = flat.div_(dist.get_world_size()).split([t.numel() for t in tensors])
+    return [part.view(t.shape) for part, t in zip(parts, tensors, strict=True)]
 
 
 @torch.no_grad()

@@ -73,7 +73,7 @@ class GradientSearch:
         seed: of all that is random.
         device: where to search; the CPU when None.
         folder: for the log and the checkpoint; a search found there is gone on with.
-        autocast: compute losses in bfloat16.
+        autocast: compute losses in bfloat16, also where the method does not say so.
 
     Raises:
         SpaceError: if the space cannot be mixed.
@@ -97,7 +97,9 @@ class GradientSearch:
         self.core = core.to(self.device)
         if len(task.input_shape) == 3:
             self.core.supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        distributed.synchronise(self.core)
+        if distributed.active():
+            self.core.supernet.join_norms()
+            distributed.synchronise(self.core)
         augment = task.augmentation if method.augment else None
         self.data = SearchData(
             task,
@@ -126,7 +128,7 @@ class GradientSearch:
             architecture=method.architecture.build(learned) if learned else None,
             penalties=method.penalties,
             clip=method.weights.clip,
-            autocast=autocast,
+            autocast=autocast or method.autocast,
             make_optimizer=method.weights.build,
         )
 

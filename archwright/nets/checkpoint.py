@@ -112,6 +112,9 @@ def restore_net(net: nn.Module, tensors: Mapping[str, Tensor], what: str) -> Non
     Raises:
         EvaluationError: if they are of another network.
     """
+    prepare = getattr(net, "prepare_for", None)  # a supernet may have been given more parameters
+    if prepare is not None:
+        prepare(tensors)
     own = net.state_dict()
     wrong = sorted(set(own) ^ set(tensors)) or [k for k in own if own[k].shape != tensors[k].shape]
     if wrong:

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from archwright.errors import SpaceError
 from archwright.nets.cut import AxisSizes, cut_of
 from archwright.nets.flow import Joint, Scalars, joint
+from archwright.nets.joint import is_joint, join
 from archwright.operators.base import Layer, Leaf, Shape
 from archwright.operators.norm import ChannelNorm, ChannelRMSNorm
 
@@ -294,9 +295,11 @@ def _twin(hull: Setting, first: Setting, large: nn.Module | None) -> nn.Module:
         k: v if isinstance(v, int) and not isinstance(v, bool) else other.get(k, v) for k, v in arguments.items()
     }
     if layer.cls is not other_layer.cls:
-        return other_layer.cls(**full_arguments(other_layer))
+        other_module = other_layer.cls(**full_arguments(other_layer))
+        return join(other_module) if large is not None and is_joint(large) else other_module
     module = layer.cls(**arguments)
     if large is not None:
+        module = join(module) if is_joint(large) else module
         for parameter in large.parameters():
             module = module.to(parameter.device, parameter.dtype)
             break

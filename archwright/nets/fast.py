@@ -221,7 +221,8 @@ def chain(x: Tensor, first: Any, second: Any, norm: Any, scale: Tensor | None, *
     """
     stride, padding, dilation = first.stride[0], int(first.padding[0]), first.dilation[0]
     size = first.kernel_size[0]
-    fit = norm.training and size in (3, 5, 7) and x.shape[1] <= CHAIN_CHANNELS and kernels.fits(x)
+    alone = norm.training and not hasattr(norm, "over_ranks")
+    fit = alone and size in (3, 5, 7) and x.shape[1] <= CHAIN_CHANNELS and kernels.fits(x)
     if not fit or torch.is_autocast_enabled(x.device.type) or second.weight.dtype != torch.float32:
         return normalised(second(depthwise(x, first.weight, stride, padding, dilation)), [norm], scale, relu=relu)
     weight, bias = _scaled(norm, scale, second.weight.shape[0])
@@ -260,13 +261,17 @@ def normalised(x: Tensor, norms: Sequence[Any], scale: Tensor | None, *, relu: b
         alone = norm.running_mean is None
         out = F.batch_norm(x, norm.running_mean, norm.running_var, weight, bias, alone, 0.0, norm.eps)
         return out.relu_() if relu else out
-    if kernels.fits(x) and (weight is None or weight.dtype == torch.float32):
+    count = x.numel() // x.shape[1]
+    if hasattr(norm, "over_ranks"):  # a joint norm of several processes
+        out, mean, inverse, count = norm.over_ranks(x, weight, bias)
+        out = out.relu() if relu else out
+    elif kernels.fits(x) and (weight is None or weight.dtype == torch.float32):
         out, mean, inverse = _Norm.apply(x, weight, bias, norm.eps, relu)
     else:
         out, mean, inverse = torch.native_batch_norm(x, weight, bias, None, None, True, 0.0, norm.eps)
         out = out.relu_() if relu else out
     if norm.track_running_stats:
-        note_statistics(norms, x.numel() // x.shape[1], mean, inverse)
+        note_statistics(norms, count, mean, inverse)
     return out
 
 

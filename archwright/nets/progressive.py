@@ -1,7 +1,8 @@
 """Progressive shrinking: train the largest network, then let kernel, depth and width shrink in turn.
 
-Once-for-All (Cai et al., 2020, section 3.3). Rates and lengths relative to each other are those of its training script;
-the paper's kernel transform matrices and the sorting of channels before the width phase are not part of this file.
+Once-for-All (Cai et al., 2020, section 3.3). Rates and lengths relative to each other are those of its training script.
+Smaller kernels are learned from larger ones (`nets/transform.py`), and before each phase that frees more widths
+channels are sorted by importance (`nets/sorting.py`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from archwright.errors import ConfigurationError
 from archwright.nets.active import ActiveUpdate
 from archwright.nets.checkpoint import TrainState, flat, restore_net
 from archwright.nets.recipe import Recipe
+from archwright.nets.sorting import sort_channels
 from archwright.nets.supernet import Supernet
 from archwright.nets.train import Loop, OnEpoch, Step, TrainResult
 from archwright.nets.train_supernet import Draws
@@ -69,19 +71,30 @@ def role_of(decision: Decision) -> str:
 
 def space_of(space: Space, phase: Phase) -> Space:
     """The members of a space that a phase draws from; codes mean the same as in the space."""
+    allowed = {
+        d.label: tuple(d.options[k] for k in sorted(codes))
+        for d, codes in zip(space.decisions, codes_of(space, phase).values(), strict=True)
+        if len(codes) < d.size
+    }
+    return space.restrict(allowed) if allowed else space
+
+
+def codes_of(space: Space, phase: Phase) -> dict[int, set[int]]:
+    """Decision -> the codes that a phase draws from, those nearest to the largest architecture's."""
     largest = space.largest()
-    allowed: dict[str, tuple[Any, ...]] = {}
+    out: dict[int, set[int]] = {}
     for decision in space.decisions:
         role = role_of(decision)
         keep = phase.free.get(role, 1) if role in phase.free else 1
         if keep is None or keep >= decision.size:
+            out[decision.index] = set(range(decision.size))
             continue
         top = int(largest.code[decision.index])
         if top < 0:
             top = decision.size - 1
         near = sorted(range(decision.size), key=lambda k, t=top: abs(k - t))[:keep]  # type: ignore[misc]
-        allowed[decision.label] = tuple(decision.options[k] for k in sorted(near))
-    return space.restrict(allowed) if allowed else space
+        out[decision.index] = set(near)
+    return out
 
 
 def shrink_progressively(
@@ -95,6 +108,7 @@ def shrink_progressively(
     on_epoch: OnEpoch | None = None,
     device: torch.device | str | None = None,
     split: Split | None = None,
+    transforms: bool = True,
 ) -> TrainResult:
     """Train a supernet phase by phase, in place; after the first the largest network's copy is the teacher.
 
@@ -109,12 +123,15 @@ def shrink_progressively(
         on_epoch: as in `train`; True stops after this epoch.
         device: where to train; the supernet's own when None.
         split: training data other than the task's own.
+        transforms: learn matrices from kernels to smaller ones.
 
     Raises:
         ConfigurationError: if there is no phase.
         EvaluationError: as `train`.
     """
     recipe = recipe or Recipe()
+    if transforms:
+        supernet.transform_kernels()
     plan = _plan(supernet.space, phases, recipe)
     first = int(state.notes["phase"]) if state is not None else 0
     teacher: nn.Module | None = None
@@ -128,6 +145,8 @@ def shrink_progressively(
         phase, own = plan[number]
         if number and teacher is None:
             teacher = copy.deepcopy(supernet.extract(supernet.space.largest()))
+        if number > first and phase.free.get("width", 1) != plan[number - 1][0].free.get("width", 1):
+            sort_channels(supernet, codes_of(supernet.space, plan[number - 1][0]))
         notes = {"phase": number, "earlier": history}
         resumed = state if number == first else None
         loop = Loop(supernet, task, own, seed=seed * 101 + number, device=device, state=resumed, split=split)

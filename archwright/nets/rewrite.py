@@ -71,7 +71,8 @@ class _Inliner:
     def _module(self, module: nn.Module, inputs: tuple[int, ...]) -> int:
         if isinstance(module, nn.Identity):
             return inputs[0]
-        if type(module).__module__.startswith("torch.nn.") and not isinstance(module, nn.Sequential):
+        plain = type(module).__module__.startswith("torch.nn.") and not isinstance(module, nn.Sequential)
+        if plain or isinstance(module, BATCH_NORMS):
             return self.add(ModuleNode(inputs, self.count, module))
         graph = _traced(module, self.training)
         if graph is None:
@@ -129,11 +130,18 @@ def _caller(op: str, target: Any, args: Any, kwargs: Any, positions: dict[fx.Nod
     return call
 
 
+class _Tracer(fx.Tracer):
+    """Takes batch norms as wholes, also those over several processes."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, BATCH_NORMS) or super().is_leaf_module(m, module_qualified_name)
+
+
 def _traced(module: nn.Module, training: bool) -> fx.Graph | None:
     """The graph of a module in one mode, or None where it cannot be traced or reads its own tensors."""
     modes = [(m, m.training) for m in module.modules()]
     try:
-        graph = fx.Tracer().trace(module.train(training))
+        graph = _Tracer().trace(module.train(training))
     except Exception:  # whatever a module's control flow raises: it is then run as a whole
         return None
     finally:

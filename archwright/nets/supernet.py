@@ -8,7 +8,7 @@ the same cuts, so they agree bit for bit.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,9 @@ from archwright.errors import SpaceError
 from archwright.nets.build import Network, annotated
 from archwright.nets.cut import AxisSizes, Cut, cut_of, dense, joined
 from archwright.nets.hull import HullWalker, Site
+from archwright.nets.joint import join
 from archwright.nets.program import Program, Step, record, site_name
+from archwright.nets.transform import KernelTransform, TransformedCut, kernel_sizes, transformed
 from archwright.operators.base import Leaf, Shape
 from archwright.space import Architecture, Space
 
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 NETWORKS_KEPT = 64
 LAYERS_KEPT = 8192
+
+
+def _transform_key(name: str, tensor: str) -> str:
+    return f"{name}:{tensor}".replace(".", "_")
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +91,35 @@ class Supernet(nn.Module):
         for site in self.sites.values():
             for k, leaf in enumerate(site.variants.values()):
                 self.large[self._name(site, k)] = leaf.module(*site.shapes)
+        self.transforms = nn.ModuleDict()
+        self.joint = False
         self._forget()
+
+    def join_norms(self) -> None:
+        """Take the statistics of batch norms over all ranks of torch.distributed from now on; see `nets.joint`."""
+        self.joint = True
+        join(self.large)
+        self._forget()
+
+    def transform_kernels(self) -> None:
+        """Learn a matrix for every smaller kernel from now on; identities at first. See `nets.transform`."""
+        for site in self.sites.values():
+            for leaf in site.variants.values():
+                for tensor, sizes, axes in kernel_sizes(site, leaf):
+                    key = _transform_key(self.name_of(site, leaf), tensor)
+                    if key not in self.transforms:
+                        like = next(self.large[self.name_of(site, leaf)].parameters())
+                        self.transforms[key] = KernelTransform(sizes, axes).to(like.device, like.dtype)
+        self._forget()
+
+    def prepare_for(self, names: Iterable[str]) -> None:
+        """Take on what a saved state of these names has beside the weights."""
+        if any(name.startswith("transforms.") for name in names):
+            self.transform_kernels()
+
+    def name_of(self, site: Site, leaf: Leaf) -> str:
+        """The name of a variant's module in `large`."""
+        return self._name(site, list(site.variants).index(site.key(leaf)))
 
     @staticmethod
     def _name(site: Site, variant: int) -> str:
@@ -151,6 +185,8 @@ class Supernet(nn.Module):
         from archwright.nets.mixing import Mixing, Mixture, Weights
 
         mixing = mixing or Mixing()
+        if self.transforms and mixing.entangled:
+            raise SpaceError("kernels with learned transforms cannot share one call; mix with entangled=False")
         if mixing not in self._mixtures:
             self._mixtures[mixing] = Mixture(self, mixing)
         given = weights if isinstance(weights, Weights) else Weights(weights)
@@ -196,7 +232,7 @@ class Supernet(nn.Module):
         bindings = tuple(self._bindings(step, module, indices)) if step.leaf.site else ()
         if not step.leaf.site and any(True for _ in module.parameters()):
             raise SpaceError(f"{step.leaf!r} has weights but no site; let its composite place it with `inner`")
-        layer = SharedLayer(module, bindings, self._used)
+        layer = SharedLayer(join(module) if self.joint else module, bindings, self._used)
         layer.train(self.training)
         if not indices:
             self._layers[key] = layer
@@ -230,6 +266,9 @@ class Supernet(nn.Module):
                     if source.get(key) is None:
                         raise SpaceError(f"{step.leaf!r} needs the tensor {name!r}, which {large_leaf!r} does not have")
                     cut = cut_of(step.leaf, name, source[key].shape, small.shape, sizes, indices)
+                    own = _transform_key(self.name_of(site, large_leaf), name)
+                    if own in self.transforms and cut.index:
+                        cut = transformed(cut, self.transforms[own], small.shape[-1])  # type: ignore[arg-type]
                     yield Binding(target, source, key, cut)
 
     def _local_indices(self, program: Program, indices: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
@@ -314,6 +353,9 @@ class Supernet(nn.Module):
                 cuts.setdefault(id(large), []).append(b.cut)
         active: dict[nn.Parameter, Tensor | None] = {}
         for key, parameter in parameters.items():
+            for cut in cuts[key]:
+                if isinstance(cut, TransformedCut) and cut.transform is not None:
+                    active.update(dict.fromkeys(cut.transform.used(cut.size)))
             if any(not c.index for c in cuts[key]):
                 active[parameter] = None
                 continue

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from archwright.nets.fast import depthwise, note_statistics
 from archwright.nets.flow import Flow, FunctionNode, Node, Scalars, WeighedNode
+from archwright.nets.joint import is_joint
 from archwright.nets.rewrite import ChainNode
 
 WIDEST = 64  # channels side by side; block-diagonal products cost the square
@@ -44,7 +45,7 @@ def _groups(nodes: Sequence[Node], blocks: dict[int, tuple[int, int, int]], done
     """Chains of one shape on one value, or on all places of one wide value in order."""
     found: dict[Any, list[ChainNode]] = {}
     for node in nodes:
-        if isinstance(node, ChainNode) and node.output not in done and node.second.out_channels <= MOST:
+        if isinstance(node, ChainNode) and node.output not in done and _fits(node):
             wide, _, places = blocks.get(node.inputs[0], (node.inputs[0], 0, 0))
             found.setdefault((wide, places, *_shape(node)), []).append(node)
     out = []
@@ -57,6 +58,10 @@ def _groups(nodes: Sequence[Node], blocks: dict[int, tuple[int, int, int]], done
         whole = group if not places or len(group) <= most else []
         out.append(whole if places else whole[: max(1, most)])
     return out
+
+
+def _fits(node: ChainNode) -> bool:
+    return node.second.out_channels <= MOST and not is_joint(node.node.norm)
 
 
 def _shape(node: ChainNode) -> tuple[Any, ...]:

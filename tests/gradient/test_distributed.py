@@ -11,11 +11,14 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from archwright.gradient import GradientSearch, distributed
+from archwright.gradient.method import Training
 from archwright.gradient.recipes import recipe
+from archwright.operators.conv import Conv
 from archwright.operators.head import Classifier
 from archwright.operators.linear import Linear
 from archwright.operators.sequential import Sequential
 from archwright.space import Space, oneof
+from archwright.spaces.darts import darts
 from archwright.tasks import load
 
 
@@ -62,3 +65,47 @@ def test_two_processes_do_what_one_does_on_the_joint_batch(name, tmp_path):
     for key, value in alone.items():
         assert torch.equal(ranks[0][key], ranks[1][key]), key
         torch.testing.assert_close(ranks[0][key], value, rtol=1e-4, atol=1e-6)
+
+
+NORMED = ("darts", "darts-2nd", "rarts", "gdas", "proxylessnas", "bignas", "tanglenas")
+
+
+def normed(name):
+    """A search over networks with batch norms, after two steps, in float64: data, parameters and statistics."""
+    rng = np.random.default_rng(2)
+    y = np.arange(96) % 4
+    task = load((rng.normal(size=(96, 3, 8, 8)).astype(np.float32) + y[:, None, None, None], y))
+    blocks = (Conv(6), oneof(Conv(6), Conv(6, kernel=5), Conv(6, kernel=1)), Conv(oneof(4, 6)), Classifier(4))
+    space = Space(Sequential(blocks))
+    if name not in ("tanglenas", "proxylessnas", "bignas"):
+        space = darts(task.input_shape, task.outputs, channels=4, cells=2, nodes=2)
+    steep = Training("sgd", 0.5, None, clip=0.0)  # Adam's first steps see signs alone, also those of rounding errors
+    method = recipe(name, epochs=1, batch=16, architecture=steep, warmup=0, train_share=0.5)
+    search = GradientSearch(space, task, method, seed=4)
+    search.core.double()
+    for i, (train, valid) in enumerate(itertools.islice(search.data.batches(0), 2)):
+        search._set_step(i)
+        parts = [distributed.part_of((x.double()[:16], y[:16])) for x, y in (train, valid)]
+        method.update.step(search.stepper, *parts, i)
+    distributed.check_equal(search.core.parameters(), "parameters")
+    return {k: v.clone() for k, v in search.core.state_dict().items()}
+
+
+def normed_worker(rank, port, folder):
+    torch.set_num_threads(1)
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    dist.init_process_group("gloo", rank=rank, world_size=2)
+    for name in NORMED:
+        torch.save(normed(name), folder / f"{name}{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_batch_norms_of_two_processes_see_the_joint_batch(tmp_path):
+    mp.spawn(normed_worker, (free_port(), tmp_path), nprocs=2)
+    for name in NORMED:
+        ranks = [torch.load(tmp_path / f"{name}{r}.pt", weights_only=True) for r in (0, 1)]
+        assert any(k.endswith("running_var") and not torch.equal(v, torch.ones_like(v)) for k, v in ranks[0].items())
+        for key, value in normed(name).items():
+            assert torch.equal(ranks[0][key], ranks[1][key]), (name, key)
+            torch.testing.assert_close(ranks[0][key], value, rtol=1e-7, atol=1e-9, msg=f"{name} {key}")

@@ -212,3 +212,21 @@ def test_paths_survive_as_parameter_names():
 def test_entangled_and_elastic_spaces_are_searched(mlp, features):
     result = GradientSearch(mlp, features, recipe("tanglenas", epochs=2, batch=16)).run(random=2)
     assert mlp.is_member(result.architecture.code[None])[0]
+
+
+@pytest.mark.parametrize("name", ["darts", "pc-darts", "gdas", "proxylessnas", "tanglenas", "bignas"])
+def test_bfloat16_autocast_gives_nearly_the_losses_of_float32(name, cells, convs, task):
+    space = convs if name == "tanglenas" else cells
+
+    def two_steps(autocast):
+        method = recipe(name, **QUICK, autocast=autocast, warmup=0)
+        search, losses = GradientSearch(space, task, method, seed=2), []
+        for i, (train, valid) in enumerate(itertools.islice(search.data.batches(0), 2)):
+            search._set_step(i)
+            losses.append(float(search.method.update.step(search.stepper, train, valid, i)))
+        assert all(p.dtype == torch.float32 for p in search.core.parameters())
+        return losses
+
+    plain, low = two_steps(False), two_steps(True)
+    assert np.isfinite(low).all() and low != plain  # rounding shows that bfloat16 was in use
+    assert low == pytest.approx(plain, rel=0.05)

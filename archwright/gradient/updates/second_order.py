@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from archwright.gradient.distributed import averaged
 from archwright.gradient.relaxations.base import Relaxation
 from archwright.gradient.updates.base import Update, check_smooth, refuse
 from archwright.registry import register
@@ -52,7 +53,7 @@ class SecondOrder(Update):
             stepper.generator.set_state(state)  # the same noise in all passes
             loss = stepper.evaluate(batch, "architecture", penalised=phase == "valid")
             found = torch.autograd.grad(loss, list(wanted), allow_unused=True)
-            return [torch.zeros_like(p) if g is None else g for p, g in zip(wanted, found, strict=True)]
+            return averaged([torch.zeros_like(p) if g is None else g for p, g in zip(wanted, found, strict=True)])
 
         moved = _unrolled(stepper.weights, weights, gradients(train, weights, "train"))
         with _moved(weights, moved):
