@@ -37,7 +37,8 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gradient") / "run"
     result = archwright.search(
         elastic(), "digits", strategy="tanglenas", maximize="accuracy_percent", minimize="params_m",
-        subject_to="macs_m<=0.012", budget="5 trials", out=str(folder), quiet=True, options={"epochs": 8, "finalists": 1},
+        subject_to="macs_m<=0.012", budget="5 trials", out=str(folder), quiet=True,
+        options={"epochs": 8, "finalists": 1},
     )  # fmt: skip
     return folder, result
 
