@@ -165,11 +165,8 @@ def test_a_longer_budget_goes_on_where_the_run_ended(finished, tmp_path):
     found = resume_codesign(folder, budget="75 trials", quiet=True)
     assert len(found.result.trials) == 75
     assert (folder / "trials.jsonl").read_text().startswith(before)
-    whole = run_codesign(
-        read_config(finished[0]).model_copy(update={"budget": "75 trials", "out": str(tmp_path / "whole")}), quiet=True
-    )
-    codes = [[t.candidate.architecture.code.tolist() for t in r.result.trials] for r in (found, whole)]
-    assert codes[0][:60] == codes[1][:60]
+    keys = [t.candidate.architecture.code.tobytes() for t in found.result.trials]
+    assert len(set(keys[60:]) - set(keys[:60])) == 15  # it knows what was tried before
 
 
 def test_a_folder_is_not_overwritten_and_another_is_not_continued(finished, tmp_path):
