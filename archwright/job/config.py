@@ -56,7 +56,7 @@ class RunConfig(BaseModel):
         None, ge=1, le=1000, description="networks that are fine-tuned and re-measured; by default 3, or 8 of a front"
     )
     baseline: bool | None = Field(
-        None, description="also run random search with the same number of trials; by default over a supernet"
+        None, description="also run random search, at most as many trials; by default over a supernet"
     )
     device: str = Field("cpu", description="cpu, cuda, cuda:0 ...")
     out: str = Field("", description="the run folder; empty = runs/ and the time")

@@ -295,16 +295,15 @@ class Stages:
         return show
 
     def baseline(self, problem: Problem, result: SearchResult) -> SearchResult | None:
-        """Random search with as many trials, by the same evaluators."""
+        """Random search with as many trials, or as many as there is time for, by the same evaluators."""
         if not (self.uses_supernet if self.config.baseline is None else self.config.baseline):
             return None
         folder = self.kept / "random"
-        with self.progress.stage("random search with as many trials"):
-            limit = None if self.uses_supernet else self.clock.left("baseline", 2.0)
-            budget = Budget(trials=len(result.trials), seconds=limit)
+        with self.progress.stage("random search beside it"):
+            budget = Budget(trials=len(result.trials), seconds=self.clock.left("baseline", 2.0))
             found = run(problem, "random", budget, folder, self._executor(),
                         (self._watch(problem),), seed=self.config.seed + 1)  # fmt: skip
-            self.progress.say(f"  best {self._line(found.best.metrics)}")
+            self.progress.say(f"  {len(found.trials)} trials; best {self._line(found.best.metrics)}")
         self.clock.keep()
         return found
 
