@@ -9,6 +9,11 @@ from archwright.nets import fast, kernels
 needed = pytest.mark.skipif(not kernels.available(), reason="no C++ compiler here, so there are no compiled kernels")
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
 def last(x):
     return x.contiguous(memory_format=torch.channels_last)
 
@@ -61,7 +66,10 @@ def test_batch_norm(relu, channels, affine):
     close(out.detach(), exact.detach(), 1e-5)
     got = torch.autograd.grad(out, [a, s, *norm.parameters()], last(g))
     want = torch.autograd.grad(exact, [ad, sd, *twin.parameters()], g.double())
-    for one, two in zip(got, want, strict=True):
+    # the factor's gradient is a sum that may cancel: it may be off by one rounding of each term
+    terms = (g.double() * exact.detach() / sd.detach()).abs().sum()
+    assert (got[1].double() - want[1]).abs() <= torch.finfo(torch.float32).eps / 2 * terms
+    for one, two in zip((got[0], *got[2:]), (want[0], *want[2:]), strict=True):
         close(one, two, 2e-5)
     close(norm.running_mean, twin.running_mean, 1e-5)
     close(norm.running_var, twin.running_var, 1e-5)
