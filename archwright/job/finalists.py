@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 TRAINING_COSTS = 4.0  # times the seconds of measuring, a row
+MEASURED = 0.4  # seconds of each network's latency at the end
 WORTHWHILE = 0.25  # epochs of training that a network with weights needs at least to become better
 
 
@@ -123,8 +124,8 @@ def _trained(
     before = _measured(net, task, "valid")
     measured = time.perf_counter() - began
     to_come = measured * (1.0 + len(task.test) / max(1, len(task.valid)))
-    left = job.clock.left("finalists", 2.0)
-    seconds = None if left is None else max(0.0, left / (count - index) * 0.9 - to_come)
+    left, last = job.clock.left("finalists", 2.0), 1.5 * count * MEASURED if job.setup.latency else 0.0
+    seconds = None if left is None else max(0.0, (left - last) / (count - index) * 0.9 - to_come)
     epoch = TRAINING_COSTS * measured * len(task.train) / max(1, len(task.valid))
     if begun and seconds is not None and seconds < WORTHWHILE * epoch:  # the time is worth more to the next ones
         TrainState(0, flat("net", net.state_dict())).save(path)
@@ -149,7 +150,7 @@ def remeasured(job: Stages, finalists: Sequence[Finalist]) -> list[Finalist]:
     """The finalists with latency measured in turns, and their violation of the limits."""
     extra: list[dict[str, float]] = [{} for _ in finalists]
     if job.setup.latency:
-        reports = job.meter(0.4).measure([f.network for f in finalists], job.task.input_shape)
+        reports = job.meter(MEASURED).measure([f.network for f in finalists], job.task.input_shape)
         extra = [{"latency_ms": r.median_ms, "latency_p95_ms": r.p95_ms, "latency_iqr_ms": r.iqr_ms} for r in reports]
     limits = job._limits()
     out = []

@@ -106,18 +106,21 @@ def plan_for(job: Stages, supernet: Supernet, latency: Sequence[Any], recipe: Re
     wanted = job.config.training
     if wanted == "front":
         return _front(job, supernet, latency, recipe)
-    length = _length(job, supernet, recipe, "sandwich", 3)
-    if wanted != "auto" or job.setup.budget.seconds is None:
+    free = wanted == "auto" and job.setup.budget.seconds is not None
+    needed = max(FEWEST_STEPS, job.config.epochs * len(job.task.train) // recipe.batch)
+    length = _length(job, supernet, recipe, "sandwich", 3, fewest=needed * recipe.batch if free else 0)
+    if not free:
         return Plan("sandwich" if wanted == "auto" else wanted, length)
-    steps, needed = _steps(length, recipe), job.config.epochs * len(job.task.train) // recipe.batch
-    if steps >= max(FEWEST_STEPS, needed):
+    steps = _steps(length, recipe)
+    if steps >= needed:
         return Plan("sandwich", length)
-    about = f"  there is time for {steps} steps of the sandwich rule, which needs {max(FEWEST_STEPS, needed)}: "
+    about = f"  there is time for about {steps} steps of the sandwich rule, which needs {needed}: "
     plan = _front(job, supernet, latency, recipe) if _is_told(job, latency) else None
     if plan is not None and (_steps(plan.length, recipe) >= FEWEST_STEPS or job.config.evaluation == "supernet"):
         job.progress.say(f"{about}networks near the front that costs and MACs promise are trained instead")
         return plan
-    if job.config.evaluation == "supernet" or steps >= FEWEST_STEPS:
+    length = _length(job, supernet, recipe, "sandwich", 3)
+    if job.config.evaluation == "supernet" or _steps(length, recipe) >= FEWEST_STEPS:
         return Plan("sandwich", length)
     job.progress.say(f"{about}each trial is trained by itself instead")
     replace_file(job.kept / "alone", f"{steps} steps\n")
@@ -145,14 +148,20 @@ def _steps(length: Length, recipe: Recipe) -> int:
 
 
 def _length(
-    job: Stages, supernet: Supernet, recipe: Recipe, name: str, batches: int, among: Architectures | None = None
+    job: Stages,
+    supernet: Supernet,
+    recipe: Recipe,
+    name: str,
+    batches: int,
+    among: Architectures | None = None,
+    fewest: float = 0.0,
 ) -> Length:
     method: Any = {"method": "sandwich"} if among is None else {"method": "single_path", "among": among}
     return length_for(
         job.kept / f"{name}_length.json", job.task, recipe, job.config.supernet_epochs,
         job.clock.left("supernet", 5.0),
         lambda part: train_supernet(twin(supernet), job.task, replace(recipe, epochs=1), split=part, **method),
-        batches=batches,
+        batches=batches, fewest=fewest,
     )  # fmt: skip
 
 

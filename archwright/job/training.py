@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from archwright.tasks.base import Task
 from archwright.tasks.split import TensorSplit
 
 PILOTS = 3  # the quickest counts: what disturbs a pilot of milliseconds is over in seconds
+LONG = 1.0  # seconds of pilots after which no further one is timed
+SET_UP = 3.0  # times that the very first batch takes at most, compared with those after it
 Net = TypeVar("Net", bound=torch.nn.Module)
 
 
@@ -44,8 +47,9 @@ def length_for(
     seconds: float | None,
     trial: Callable[[Any], TrainResult],
     batches: int = 3,
+    fewest: float = 0.0,
 ) -> Length:
-    """As many epochs as fit into some seconds, at least one; fewer rows where not even that fits.
+    """As many epochs as fill some seconds, at least one; an epoch has fewer rows where that fills the time better.
 
     Args:
         path: file that keeps the length once it is fixed.
@@ -55,22 +59,38 @@ def length_for(
         seconds: to fill; None = take `most` epochs.
         trial: trains a copy for one epoch on a split.
         batches: that are timed.
+        fewest: rows in all that are needed; if the first batch shows that they do not fit, the length is an upper
+            bound and is not kept.
     """
     if path.exists():
         return Length(**json.loads(path.read_text()))
     length = Length(most, len(task.train))
     if seconds is not None:
-        pilot: TensorSplit = task.train.take(batches * recipe.batch, np.random.default_rng(0))
+        rng = np.random.default_rng(0)
+        pilot: TensorSplit = task.train.take(batches * recipe.batch, rng)
+        first: TensorSplit = task.train.take(min(len(pilot), recipe.batch), rng)
         try:
-            trial(pilot)  # the first batches pay for set-up
+            per_row = _seconds(lambda: trial(first)) / SET_UP / len(first)
         except EvaluationError:
             return Length(1, length.rows)  # nothing to time; whoever trains it will say what is wrong
-        per_row = min(_seconds(lambda: trial(pilot)) for _ in range(PILOTS)) / len(pilot)
+        few = 0.9 * seconds / per_row < fewest
+        if not few:
+            per_row = _quickest(lambda: trial(pilot)) / len(pilot)
         rows = max(float(recipe.batch), 0.9 * seconds / per_row)
-        epochs = int(min(most, max(1.0, rows // len(task.train))))
+        epochs = int(min(most, max(1.0, math.ceil(rows / len(task.train)))))
         length = Length(epochs, int(min(len(task.train), rows / epochs)))
+        if few:
+            return length
     replace_file(path, json.dumps({"epochs": length.epochs, "rows": length.rows}))
     return length
+
+
+def _quickest(pilot: Callable[[], Any]) -> float:
+    """Seconds of the quickest of some runs, or of a long one."""
+    times: list[float] = []
+    while len(times) < PILOTS and sum(times) < LONG:
+        times.append(_seconds(pilot))
+    return min(times)
 
 
 def _seconds(work: Callable[[], Any]) -> float:
