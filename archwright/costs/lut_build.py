@@ -17,7 +17,7 @@ from archwright.costs.lut_rows import FLOOR_MS, Predictor, features_of
 from archwright.costs.workload import OperatorRows, Workload, rows_of
 from archwright.errors import EvaluationError, SpaceError
 from archwright.measure.meter import LatencyMeter
-from archwright.measure.operators import inputs_of, time_operators
+from archwright.measure.operators import OperatorTime, inputs_of, time_operators
 from archwright.measure.timing import LatencyReport, Protocol
 from archwright.nets.build import build
 from archwright.operators.base import Shape
@@ -28,6 +28,8 @@ GROUP = 8  # operators timed in turns with each other
 FITTED = 14  # networks that scale the sums
 CHECKED = 24  # networks that are only predicted
 ROW_SHARE = 0.6  # of the time, for operators; the rest is for networks
+PASSES = 3
+POOR = 15.0  # percent of median error; more, where all operators are measured, means that the machine was disturbed
 
 
 @dataclass
@@ -45,25 +47,37 @@ class Builder:
     started: float = field(default_factory=time.perf_counter)
 
     def build(self) -> LatencyTable:
-        """Measure, fit, check."""
+        """Measure, fit, check; where that shows that the machine was disturbed, again.
+
+        What disturbs only makes slower, so the lower of two times counts.
+        """
         rng = np.random.default_rng([self.seed, 0x1A7])
         fitted, checked = self._networks(rng)
         rows = self._rows()
         order = self._order(rows, rng)
-        entries = self._measure_rows(rows, order)
-        if not entries:
-            raise EvaluationError(f"no operator of the space runs alone in {self.meter.backend}; try backend='torch'")
-        raw = LatencyTable(self.space, *self.input_shapes, data=TableData(entries, Fit(), predictor=self.predictor))
-        fit = Fit()
-        if fitted:
-            fit = _fit(raw, fitted, self._measure_networks(fitted, "fit"))
-        data = TableData(entries, fit, self._settings(), None, self.predictor)
-        table = LatencyTable(self.space, *self.input_shapes, data=data)
-        report = self._report(table, len(rows), len(fitted), checked)
+        found: dict[int, OperatorTime] = {}
+        times = {"fit": np.full(len(fitted), np.inf), "check": np.full(len(checked), np.inf)}
+        for _ in range(PASSES):
+            self._measure_rows(rows, order, found)
+            entries = self._entries(rows, found)
+            if not entries:
+                raise EvaluationError(
+                    f"no operator of the space runs alone in {self.meter.backend}; try backend='torch'"
+                )
+            for purpose, networks in (("fit", fitted), ("check", checked)):
+                times[purpose] = np.minimum(times[purpose], self._measure_networks(networks, purpose))
+            data = TableData(entries, self._fit(entries, fitted, times["fit"]), self._settings(), None, self.predictor)
+            table = LatencyTable(self.space, *self.input_shapes, data=data)
+            report = self._report(table, len(rows), len(fitted), checked, times["check"])
+            poor = report.median_error_percent > POOR and report.measured == report.rows
+            if not poor or time.perf_counter() - self.started > self.seconds:
+                break
+            self.progress(f"median error {report.median_error_percent:.0f} %: the machine was disturbed, once more")
         return LatencyTable(self.space, *self.input_shapes, data=replace(data, report=report))
 
-    def _left(self) -> float:
-        return self.seconds - (time.perf_counter() - self.started)
+    def _fit(self, entries: dict[str, Entry], fitted: list[Architecture], measured: np.ndarray) -> Fit:
+        raw = LatencyTable(self.space, *self.input_shapes, data=TableData(entries, Fit(), predictor=self.predictor))
+        return _fit(raw, fitted, measured) if fitted else Fit()
 
     def _networks(self, rng: np.random.Generator) -> tuple[list[Architecture], list[Architecture]]:
         """Networks to fit on (the extremes among them) and others to check on."""
@@ -94,9 +108,9 @@ class Builder:
         frequency = np.array([used.get(row_key(*key), 0) for key in zip(rows.leaves, rows.input_shapes, strict=True)])
         return np.lexsort((rng.random(len(rows)), -frequency)).tolist()
 
-    def _measure_rows(self, rows: OperatorRows, order: Sequence[int]) -> dict[str, Entry]:
+    def _measure_rows(self, rows: OperatorRows, order: Sequence[int], found: dict[int, OperatorTime]) -> None:
+        """Measure rows as far as the time goes; `found` gets them, or their lower times."""
         until = time.perf_counter() + max(ROW_SHARE * self.seconds, 1.0)
-        features, entries = features_of(rows), {}
         for start in range(0, len(order), GROUP):
             if start and time.perf_counter() > until:
                 break
@@ -109,14 +123,19 @@ class Builder:
                 seed=self.seed + start,
                 device=self.meter.device,
             )
-            for r, found in zip(group, times, strict=True):
-                if found is not None:
-                    key = row_key(rows.leaves[r], rows.input_shapes[r])
-                    entries[key] = Entry(
-                        rows.kinds[r], found.median_ms, found.iqr_ms, found.repeats, tuple(features[r].tolist())
-                    )
+            for r, measured in zip(group, times, strict=True):
+                if measured is not None:
+                    found[r] = measured.least(found.get(r, measured))
             self.progress(f"{min(start + GROUP, len(order))} of {len(order)} operators")
-        return entries
+
+    def _entries(self, rows: OperatorRows, found: dict[int, OperatorTime]) -> dict[str, Entry]:
+        features = features_of(rows)
+        return {
+            row_key(rows.leaves[r], rows.input_shapes[r]): Entry(
+                rows.kinds[r], t.median_ms, t.iqr_ms, t.repeats, tuple(features[r].tolist())
+            )
+            for r, t in found.items()
+        }
 
     def _measure_networks(self, networks: Sequence[Architecture], purpose: str) -> np.ndarray:
         each = float(np.clip(0.2 * self.seconds / (FITTED + CHECKED), 0.02, 0.2))
@@ -144,11 +163,10 @@ class Builder:
             "seed": self.seed,
         }
 
-    def _report(self, table: LatencyTable, rows: int, fitted: int, checked: Sequence[Architecture]) -> TableReport:
-        predicted, measured = np.zeros(0), np.zeros(0)
-        if checked:
-            predicted = table.evaluate(_codes(checked))["latency_ms"]
-            measured = self._measure_networks(checked, "check")
+    def _report(
+        self, table: LatencyTable, rows: int, fitted: int, checked: Sequence[Architecture], measured: np.ndarray
+    ) -> TableReport:
+        predicted = table.evaluate(_codes(checked))["latency_ms"] if checked else np.zeros(0)
         error = 100.0 * np.abs(predicted / measured - 1.0)
         ranked = len(checked) > 2 and np.ptp(predicted) > 0 and np.ptp(measured) > 0
         kinds, features, ms = table._measured

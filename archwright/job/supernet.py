@@ -157,10 +157,11 @@ def _length(
     fewest: float = 0.0,
 ) -> Length:
     method: Any = {"method": "sandwich"} if among is None else {"method": "single_path", "among": among}
+    copy = twin(supernet)  # one for all pilots, as every subnet costs once to be set up
     return length_for(
         job.kept / f"{name}_length.json", job.task, recipe, job.config.supernet_epochs,
         job.clock.left("supernet", 5.0),
-        lambda part: train_supernet(twin(supernet), job.task, replace(recipe, epochs=1), split=part, **method),
+        lambda part: train_supernet(copy, job.task, replace(recipe, epochs=1), split=part, **method),
         batches=batches, fewest=fewest,
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ operators that only move data.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,14 +28,26 @@ class OperatorTime:
     """Time of one operator.
 
     Attributes:
-        median_ms: of one operator in a session of several.
+        alone_ms: median of a session of one.
+        copies_ms: median of a session of `COPIES`.
         iqr_ms: interquartile range, per operator.
         repeats: counted runs.
     """
 
-    median_ms: float
+    alone_ms: float
+    copies_ms: float
     iqr_ms: float
     repeats: int
+
+    @property
+    def median_ms(self) -> float:
+        """Of one operator in a session of several; one that is folded away costs nothing, and noise is not negative."""
+        return max((self.copies_ms - self.alone_ms) / (COPIES - 1), 0.0)
+
+    def least(self, other: OperatorTime) -> OperatorTime:
+        """The lower times of two measurements, as what disturbs a machine only makes it slower."""
+        lower = min(self, other, key=lambda t: t.copies_ms)
+        return replace(lower, alone_ms=min(self.alone_ms, other.alone_ms))
 
 
 def time_operators(
@@ -81,10 +93,8 @@ def time_operators(
             found.append(None)
             continue
         one, many = next(reports), next(reports)
-        extra = COPIES - 1
-        # An operator that is folded away costs nothing; noise must not make it negative.
-        median = max((many.median_ms - one.median_ms) / extra, 0.0)
-        found.append(OperatorTime(median, float(np.hypot(one.iqr_ms, many.iqr_ms)) / extra, many.repeats))
+        spread = float(np.hypot(one.iqr_ms, many.iqr_ms)) / (COPIES - 1)
+        found.append(OperatorTime(one.median_ms, many.median_ms, spread, many.repeats))
     return found
 
 
