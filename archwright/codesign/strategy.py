@@ -17,12 +17,13 @@ import numpy as np
 from archwright.codesign.parts import PartModel
 from archwright.search.pareto import crowding_by_rank, deb_ranks
 from archwright.search.problem import Problem
-from archwright.search.trial import Candidate, Trial
+from archwright.search.trial import Trial
 from archwright.space import Architectures, Space
-from archwright.strategies.common import Memory, Proposals, candidates_of, check_option, rng_of
+from archwright.strategies.common import check_option
+from archwright.strategies.rounds import Rounds
 
 
-class JointEvolution:
+class JointEvolution(Rounds):
     """Elitist evolution over the parts of a joint design.
 
     Args:
@@ -50,9 +51,7 @@ class JointEvolution:
         check_option("local", local, 0.0, 1.0)
         check_option("combined", combined, 0.0, 1.0)
         check_option("lead", lead, 0)
-        self._space = problem.space
-        self._memory, self._proposals = Memory(problem), Proposals(problem)
-        self._seed, self._asks, self._asked = seed, 0, 0
+        super().__init__(problem, seed, population)
         self._population, self._local, self._combined = population, local, combined
         self._known = dict(known or {})
         self._parts = _parts(problem.space)
@@ -69,25 +68,14 @@ class JointEvolution:
         self._judged = 0
         self._suited = 0  # row of the memory with the least violation in the first generations
 
-    @property
-    def batch(self) -> int:
-        """What is left of the generation."""
-        return self._population - self._asked % self._population
+    def _first(self, n: int, rng: np.random.Generator) -> Architectures:
+        return self._proposals.pick(n, rng, self._with_known)
 
-    def ask(self, n: int) -> Sequence[Candidate]:
-        """At most n: a first generation, then children of the survivors."""
-        rng = rng_of(self._seed, self._asks)
-        self._asks += 1
-        start = self._population - self._asked
-        if start > 0:
-            picked = self._proposals.pick(min(n, start), rng, self._first)
-        else:
-            if not len(self._parents):
-                self._select()
-            make = self._hardware if self._asked < self._lead else self._children
-            picked = self._proposals.pick(n, rng, make if len(self._parents) > 1 else self._space.sample)
-        self._asked += len(picked)
-        return candidates_of(picked)
+    def _next(self, n: int, rng: np.random.Generator) -> Architectures:
+        if not len(self._parents):
+            self._select()
+        make = self._hardware if self._asked < self._lead else self._children
+        return self._proposals.pick(n, rng, make if len(self._parents) > 1 else self._space.sample)
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Add trials; survivors are chosen once a whole population of them is new."""
@@ -109,7 +97,7 @@ class JointEvolution:
         self._parents = pool[order]
         self._front = pool[order][ranks[order] == 0]
 
-    def _first(self, n: int, rng: np.random.Generator) -> Architectures:
+    def _with_known(self, n: int, rng: np.random.Generator) -> Architectures:
         """Random designs; with the best known networks in all of them, or with known ones for some tasks of each."""
         codes = self._space.sample(n, rng).codes.copy()
         before = codes.copy()

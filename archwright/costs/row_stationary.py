@@ -46,19 +46,18 @@ def map_layer(layer: Conv, chip: Chip) -> Mapping:
     tall = minimum(layer.kernel_h, chip.rows)
     kernel_folds = ceil_div(layer.kernel_h, chip.rows)
     work = ceil_div(layer.filters, filters) * ceil_div(layer.channels, channels) * layer.groups * kernel_folds
-    best: Mapping | None = None
-    for beside in (1.0, 2.0, 3.0, 4.0):
+
+    def mapping(beside: float) -> Mapping:
         strip = minimum(maximum(floor(chip.cols / beside), 1.0), layer.out_h)
         sets = floor(chip.rows / tall) * maximum(floor(chip.cols / strip), 1.0)
         passes = ceil_div(ceil_div(layer.out_h, strip) * work, sets)
         images = _images(layer, chip, filters, strip)
-        found = Mapping(strip, sets, filters, channels, images, passes)
-        if best is None:
-            best = found
-        else:
-            better = found.passes < best.passes
-            best = Mapping(*(where(better, new, old) for new, old in zip(found, best, strict=True)))
-    assert best is not None
+        return Mapping(strip, sets, filters, channels, images, passes)
+
+    best = mapping(1.0)
+    for found in map(mapping, (2.0, 3.0, 4.0)):
+        better = found.passes < best.passes
+        best = Mapping(*(where(better, new, old) for new, old in zip(found, best, strict=True)))
     return best
 
 

@@ -130,12 +130,15 @@ class _RowWalker(Walker):
 
     def choice(self, node: ChoiceNode, values: tuple[np.ndarray, ...]) -> np.ndarray:
         """Send each architecture through the option of its code."""
-        codes, out = self.codes[:, node.decision], None
-        for k, option in enumerate(node.options):
-            mask = codes == k
-            result = self.run(option, *(np.where(mask, v, -1) for v in values))
-            out = result if out is None else np.where(mask, result, out)
-        assert out is not None
+        codes = self.codes[:, node.decision]
+        masks = [codes == k for k in range(len(node.options))]
+        results = (
+            self.run(option, *(np.where(mask, v, -1) for v in values))
+            for option, mask in zip(node.options, masks, strict=True)
+        )
+        out = next(results)
+        for mask, result in zip(masks[1:], results, strict=True):
+            out = np.where(mask, result, out)
         return out
 
     def repeat(self, node: RepeatNode, values: tuple[np.ndarray, ...]) -> np.ndarray:

@@ -41,11 +41,12 @@ class Journal:
 
     def write(self, search: GradientSearch) -> None:
         """The epochs that are not in the log yet; more than one only after a kill between checkpoint and log."""
-        for record in search.history[self.written :] if self.log is not None else ():
-            self._write(search, record)
+        if self.log is None:
+            return
+        for record in search.history[self.written :]:
+            self._write(self.log, search, record)
 
-    def _write(self, search: GradientSearch, record: dict[str, Any]) -> None:
-        assert self.log is not None
+    def _write(self, log: RunLog, search: GradientSearch, record: dict[str, Any]) -> None:
         number = int(record["epoch"]) - 1
         architecture = search.space.architectures(np.array([record["code"]]))[0]
         metrics = {
@@ -59,5 +60,5 @@ class Journal:
             metrics=metrics,
             seconds=float(record["seconds"]),
         )
-        self.log.write([ask_line(Ask(1, number, 1)), trial_line(trial)])
+        log.write([ask_line(Ask(1, number, 1)), trial_line(trial)])
         self.written += 1

@@ -181,7 +181,8 @@ class EpochStrategy:
     def found(self) -> Architecture:
         """What the selection ends with; written down, as it may take long."""
         s = self.search
-        assert s.folder is not None
+        if s.folder is None:
+            raise ConfigurationError("a gradient job keeps what it found in a folder; give GradientSearch a folder=...")
         path = s.folder / "found.json"
         if not path.exists():
             replace_file(path, json.dumps({"code": s.result(0).architecture.code.tolist()}))

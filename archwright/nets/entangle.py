@@ -191,17 +191,16 @@ class Entangled:
         self.masks: dict[str, Mask] = {}
         self.norms: list[tuple[ActiveNorm, MaskGroup]] = []
         if large is not None:
-            self._find_masks(hull)
+            self._find_masks(hull, large)
         self.parts = _owners(self.module, large) if large is not None else []
         self.mixed = _field_values(settings, allowed, getattr(hull[0], "mixes", ""))
 
-    def _find_masks(self, hull: Setting) -> None:
+    def _find_masks(self, hull: Setting, large: nn.Module) -> None:
         leaf, shapes = hull
         rows = np.unique(self.settings.rows[self.allowed]).tolist()
         kinds = {row: parameter_shapes(*self.settings.table[row]) for row in rows}
-        assert self.large is not None
         own = {name for name, _ in self.module.named_parameters()}
-        for name, tensor in self.large.named_parameters():
+        for name, tensor in large.named_parameters():
             if name not in own:  # this structure, such as an identity, does without it
                 continue
             indicators: dict[int, np.ndarray] = {}

@@ -239,6 +239,7 @@ class SumNode(Node):
 class Probe:
     """A term of a sum that is computed in the backward pass alone: its own nodes, and the values they start from."""
 
+    total: SumNode
     term: int
     pick: Pick
     nodes: list[Node]
@@ -286,15 +287,13 @@ class Flow:
         for node, free in zip(plan.nodes, plan.free, strict=True):
             value = node.run(values, scalars)
             for probe in plan.probes.get(node.output, ()):
-                value = self._probed(value, node, probe, values, scalars)
+                value = self._probed(value, probe, values, scalars)
             values[node.output] = value
             for n in free:
                 del values[n]
         return values[self.result]
 
-    def _probed(
-        self, value: Tensor, node: Node, probe: Probe, values: Mapping[int, Tensor], scalars: Scalars
-    ) -> Tensor:
+    def _probed(self, value: Tensor, probe: Probe, values: Mapping[int, Tensor], scalars: Scalars) -> Tensor:
         path, option = probe.pick.path, probe.pick.option
         given = scalars.weights
         alone = {p: v.detach() for p, v in given.values.items()}
@@ -312,9 +311,8 @@ class Flow:
             with torch.autocast(kind, dtype, enabled=low):  # the backward pass runs outside of that of the losses
                 for inner in probe.nodes:
                     found[inner.output] = inner.run(found, own)
-            assert isinstance(node, SumNode)
-            factor = own.product(node.factors[probe.term])
-            output = found[node.inputs[probe.term]]
+            factor = own.product(probe.total.factors[probe.term])
+            output = found[probe.total.inputs[probe.term]]
             return output if factor is None else output * factor
 
         return _Probed.apply(value, scalars.vector(path)[option], term)
@@ -333,7 +331,7 @@ class Flow:
                     if not own.takes_part((*factors, *node.folded.get(i, ()))):
                         continue
                     inside, sources = _closure(node.inputs[i], made, needed, own)
-                    out.append(Probe(i, f, inside, sources))
+                    out.append(Probe(node, i, f, inside, sources))
         return out
 
     def _plan(self, scalars: Scalars) -> Plan:

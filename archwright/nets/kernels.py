@@ -22,6 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from archwright.errors import EvaluationError
+
 SOURCE = Path(__file__).with_name("kernels.cpp")
 FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-std=c++17", "-fPIC", "-fopenmp")
 
@@ -258,5 +260,6 @@ def weighted_sum(terms: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
 
 def _call() -> Any:
     library = _library()
-    assert library is not None
+    if library is None:
+        raise EvaluationError("the compiled kernels are not there; ask `fits(x)` before calling one")
     return library

@@ -71,9 +71,7 @@ class SupernetMixture(nn.Module):
 
     def supernet_of(self, architecture: Architecture, number: int | None = None) -> Supernet:
         """The supernet that an architecture is assigned to, or another one by its number."""
-        found = self.supernets[self.assigned(architecture) if number is None else number]
-        assert isinstance(found, Supernet)
-        return found
+        return self._all()[self.assigned(architecture) if number is None else number]
 
     def assigned(self, architecture: Architecture) -> int:
         """Number of the likeliest set of an architecture."""
@@ -169,9 +167,7 @@ class MixturePath:
     recipe: Recipe
 
     def __post_init__(self) -> None:
-        first = self.supernet.supernets[0]
-        assert isinstance(first, Supernet)
-        self.draw = Draws(first)
+        self.draw = Draws(self.supernet._all()[0])
 
     def __call__(self, inputs: Inputs, targets: Tensor, rng: np.random.Generator) -> Tensor:
         """Gradients of the drawn network; its loss is noted, and the chances are balanced from time to time."""

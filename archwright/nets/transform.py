@@ -10,7 +10,7 @@ extracted networks, whose kernels are the products.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -65,17 +65,15 @@ class TransformedCut(Cut):
         size: of the small kernel.
     """
 
-    transform: KernelTransform | None = None
-    size: int = 0
+    transform: KernelTransform = field(kw_only=True)
+    size: int = field(kw_only=True)
 
     def __call__(self, large: Tensor) -> Tensor:
         """The channels first, then the kernel."""
-        assert self.transform is not None
         return self.transform(super().__call__(large), self.size)
 
     def mark(self, mask: Tensor) -> None:
         """All of the centre that the first matrix reads takes part, however small the kernel."""
-        assert self.transform is not None
         have, want = self.transform.sizes[:2]
         axes = self.transform.axes
         Cut(self.name, (*self.index[:-axes], *(middle(have, want),) * axes)).mark(mask)
@@ -86,7 +84,7 @@ def transformed(cut: Cut, transform: KernelTransform, small: int) -> Cut:
     if small == transform.sizes[0]:
         return cut
     whole: tuple[Index, ...] = (slice(0, transform.sizes[0]),) * transform.axes
-    return TransformedCut(cut.name, (*cut.index[: -transform.axes], *whole), transform, small)
+    return TransformedCut(cut.name, (*cut.index[: -transform.axes], *whole), transform=transform, size=small)
 
 
 def kernel_sizes(site: Site, leaf: Leaf) -> Iterator[tuple[str, tuple[int, ...], int]]:

@@ -119,12 +119,14 @@ class _Tracer(Walker):
 
     def choice(self, node: ChoiceNode, values: tuple[Flow, ...]) -> Flow:
         """Each architecture goes through its option."""
-        codes, out = self.codes[:, node.decision], None
-        for k, option in enumerate(node.options):
-            mask = codes == k
-            result = self.run(option, *(v.keep(mask) for v in values))
-            out = result if out is None else choose(mask, result, out)
-        assert out is not None
+        codes = self.codes[:, node.decision]
+        masks = [codes == k for k in range(len(node.options))]
+        results = (
+            self.run(option, *(v.keep(mask) for v in values)) for option, mask in zip(node.options, masks, strict=True)
+        )
+        out = next(results)
+        for mask, result in zip(masks[1:], results, strict=True):
+            out = choose(mask, result, out)
         return self._mark(out, [node.decision])
 
     def repeat(self, node: RepeatNode, values: tuple[Flow, ...]) -> Flow:

@@ -147,7 +147,8 @@ class ProcessPool:
                 f"a worker process ended with exit code {code} before its first job; a script that uses workers needs "
                 f'`if __name__ == "__main__":` around its start'
             )
-        assert job is not None  # only busy workers are waited for
+        if job is None:
+            return None  # it was idle: nothing is lost with it
         reason = f"signal {-code} ({signal.strsignal(-code)})" if code is not None and code < 0 else f"exit code {code}"
         return Outcome(job.number, "failed", job.known, 0.0, f"the worker process died with {reason}")
 

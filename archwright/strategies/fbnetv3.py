@@ -8,19 +8,17 @@ predictor alone. Free statistics come from the problem's cheap evaluators; witho
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from scipy.stats import qmc
 
 from archwright.predictors.mlp import Perceptrons
 from archwright.registry import register
 from archwright.search.problem import Problem
-from archwright.search.trial import Candidate, Trial
 from archwright.space.architecture import Architectures
-from archwright.strategies.common import Memory, Proposals, candidates_of, check_option, rng_of
+from archwright.strategies.common import check_option
 from archwright.strategies.free_columns import FreeColumns
-from archwright.strategies.predicted import InOrder, around_best, best_codes, teach
+from archwright.strategies.predicted import InOrder, around_best, best_codes
+from archwright.strategies.rounds import PredictorRounds
 
 POOL = 512
 UNLABELLED = 1000
@@ -32,7 +30,7 @@ GENERATIONS = 10
     "fbnetv3",
     labels={"family": "model", "objectives": "many", "constraints": True, "paper": "Dai et al. 2021, FBNetV3"},
 )
-class PretrainedSearch:
+class PretrainedSearch(PredictorRounds):
     """Rounds of what a pre-trained predictor likes, then evolution on it.
 
     Args:
@@ -45,26 +43,17 @@ class PretrainedSearch:
     def __init__(self, problem: Problem, *, seed: int = 0, round_size: int = 12, rounds: int = 3) -> None:
         check_option("round_size", round_size, 2)
         check_option("rounds", rounds, 1)
-        self._problem, self._space, self._seed = problem, problem.space, seed
-        self._asks = self._asked = 0
-        self._memory, self._proposals = Memory(problem), Proposals(problem)
-        self._round, self._rounds, self._fitted = round_size, rounds, -1
-        self._predictor = Perceptrons(problem.space, seed=seed)
+        predictor = Perceptrons(problem.space, seed=seed)
+        super().__init__(problem, seed, round_size, predictor, starts=0)  # the first round comes from the pool
+        self._rounds = rounds
         self._pool = quasi_random(problem, POOL, seed)
         free = FreeColumns(problem)
         if free:
             unlabelled = quasi_random(problem, UNLABELLED, seed + 1)
-            self._predictor.pretrain(unlabelled, _rankable(free(unlabelled)))
+            predictor.pretrain(unlabelled, _rankable(free(unlabelled)))
 
-    @property
-    def batch(self) -> int:
-        """What is left of the round."""
-        return self._round - self._asked % self._round
-
-    def ask(self, n: int) -> Sequence[Candidate]:
-        """At most n: the pool's first, then its best predicted, then what evolution on the predictor finds."""
-        rng = rng_of(self._seed, self._asks)
-        self._asks += 1
+    def _next(self, n: int, rng: np.random.Generator) -> Architectures:
+        """The pool's first, then its best predicted, then what evolution on the predictor finds."""
         if self._asked < self._round or not self._ready():
             source = InOrder(self._pool, np.arange(len(self._pool)))
         elif self._asked < self._rounds * self._round:
@@ -72,16 +61,7 @@ class PretrainedSearch:
         else:
             found = self._evolve(rng)
             source = InOrder(found, self._predictor.predict(found)[0])
-        picked = self._proposals.pick(n, rng, source)
-        self._asked += len(picked)
-        return candidates_of(picked)
-
-    def _ready(self) -> bool:
-        if self._fitted < 0 or len(self._memory) - self._fitted >= self._round:
-            if not teach(self._predictor, self._space, self._memory):
-                return False
-            self._fitted = len(self._memory)
-        return True
+        return self._proposals.pick(n, rng, source)
 
     def _evolve(self, rng: np.random.Generator) -> Architectures:
         """Generations of mutants on the predictor; the change shrinks as the search goes on."""
@@ -95,10 +75,6 @@ class PretrainedSearch:
             parents = everyone[order[:40]]
             found = found + parents
         return found.unique()
-
-    def tell(self, trials: Sequence[Trial]) -> None:
-        """Remember trials."""
-        self._memory.add(trials)
 
 
 def quasi_random(problem: Problem, n: int, seed: int) -> Architectures:

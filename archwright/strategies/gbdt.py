@@ -9,18 +9,16 @@ mutants of the best.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from archwright.predictors.gbdt import GradientBoosting
 from archwright.registry import register
 from archwright.search.problem import Problem
-from archwright.search.trial import Candidate, Trial
 from archwright.space.architecture import Architectures
 from archwright.space.space import Space
-from archwright.strategies.common import Memory, Proposals, candidates_of, check_option, rng_of
-from archwright.strategies.predicted import InOrder, around_best, best_codes, starts_of, teach
+from archwright.strategies.common import check_option
+from archwright.strategies.predicted import InOrder, around_best, best_codes, starts_of
+from archwright.strategies.rounds import PredictorRounds
 
 
 @register(
@@ -34,7 +32,7 @@ from archwright.strategies.predicted import InOrder, around_best, best_codes, st
         "paper": "Luo et al. 2020, Accuracy Prediction with Non-neural Model for Neural Architecture Search",
     },
 )
-class GBDTSearch:
+class GBDTSearch(PredictorRounds):
     """Evaluates what boosted trees predict to be best, round by round.
 
     Args:
@@ -61,35 +59,20 @@ class GBDTSearch:
         check_option("round_size", round_size, 1)
         check_option("drawn", drawn, 1)
         check_option("prune", prune, 0)
-        self._space, self._seed, self._asks, self._asked = problem.space, seed, 0, 0
-        self._memory, self._proposals = Memory(problem), Proposals(problem)
-        self._starts, self._round, self._drawn, self._prune = starts_of(problem, starts), round_size, drawn, prune
-        self._predictor = GradientBoosting(problem.space, seed=seed, members=1, rounds=rounds)
-        self._fitted = -1
+        self._trees = GradientBoosting(problem.space, seed=seed, members=1, rounds=rounds)
+        super().__init__(problem, seed, round_size, self._trees, starts_of(problem, starts))
+        self._drawn, self._prune = drawn, prune
         self.forbidden: set[tuple[int, int]] = set()  # (decision, option)
 
-    @property
-    def batch(self) -> int:
-        """What is left of the start or of the round."""
-        if self._asked < self._starts:
-            return self._starts - self._asked
-        return self._round - (self._asked - self._starts) % self._round
-
-    def ask(self, n: int) -> Sequence[Candidate]:
-        """At most n: random ones, then the best predicted."""
-        rng = rng_of(self._seed, self._asks)
-        self._asks += 1
-        start = self._starts - self._asked
-        if start > 0 or not self._ready():
-            picked = self._proposals.random(min(n, start) if start > 0 else n, rng)
-        else:
-            around = around_best(self._space, best_codes(self._memory, 10), self._drawn, rng, changes=2, chance=0.5)
-            around = around[self._allowed(around.codes)] if self.forbidden else around
-            if not len(around):
-                around = self._space.sample(self._drawn, rng)
-            picked = self._proposals.pick(n, rng, InOrder(around, self._predictor.predict(around)[0]))
-        self._asked += len(picked)
-        return candidates_of(picked)
+    def _next(self, n: int, rng: np.random.Generator) -> Architectures:
+        """The best predicted; random ones while there is too little to learn from."""
+        if not self._ready():
+            return self._proposals.random(n, rng)
+        around = around_best(self._space, best_codes(self._memory, 10), self._drawn, rng, changes=2, chance=0.5)
+        around = around[self._allowed(around.codes)] if self.forbidden else around
+        if not len(around):
+            around = self._space.sample(self._drawn, rng)
+        return self._proposals.pick(n, rng, InOrder(around, self._trees.predict(around)[0]))
 
     def _allowed(self, codes: np.ndarray) -> np.ndarray:
         ok = np.ones(len(codes), bool)
@@ -97,20 +80,10 @@ class GBDTSearch:
             ok &= codes[:, decision] != option
         return np.flatnonzero(ok)
 
-    def _ready(self) -> bool:
-        """Fit once a round of results is new."""
-        if self._fitted < 0 or len(self._memory) - self._fitted >= self._round:
-            if not teach(self._predictor, self._space, self._memory):
-                return False
-            self._fitted = len(self._memory)
-            if self._prune:
-                taken = Architectures(self._space, self._memory.codes)
-                self.forbidden |= set(worst_options(self._space, self._predictor, taken, self._prune, self.forbidden))
-        return True
-
-    def tell(self, trials: Sequence[Trial]) -> None:
-        """Remember trials."""
-        self._memory.add(trials)
+    def _after_fit(self) -> None:
+        if self._prune:
+            taken = Architectures(self._space, self._memory.codes)
+            self.forbidden |= set(worst_options(self._space, self._trees, taken, self._prune, self.forbidden))
 
 
 def option_values(

@@ -7,15 +7,13 @@ proposed twice, and limits and several objectives go by Deb's rule.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from archwright.registry import register
 from archwright.search.problem import Problem
-from archwright.search.trial import Candidate, Trial
 from archwright.space.architecture import Architectures
-from archwright.strategies.common import Memory, Proposals, candidates_of, check_option, rng_of
+from archwright.strategies.common import check_option
+from archwright.strategies.rounds import Rounds
 
 
 @register(
@@ -23,7 +21,7 @@ from archwright.strategies.common import Memory, Proposals, candidates_of, check
     "genetic",
     labels={"family": "evolution", "objectives": "many", "constraints": True, "paper": "Krishnan et al. 2023, ArchGym"},
 )
-class Genetic:
+class Genetic(Rounds):
     """Generations of children of the best so far.
 
     Args:
@@ -50,31 +48,18 @@ class Genetic:
         check_option("population", population, 2)
         check_option("elite", elite, 0.0, 1.0)
         check_option("tournament", tournament, 1)
-        self._space, self._seed, self._asks, self._asked = problem.space, seed, 0, 0
-        self._memory, self._proposals = Memory(problem), Proposals(problem)
+        super().__init__(problem, seed, population)
         self._population, self._elite, self._tournament = population, elite, tournament
         self._crossover, self._mutation = crossover, mutation
 
-    @property
-    def batch(self) -> int:
-        """What is left of the generation."""
-        return self._population - self._asked % self._population
-
-    def ask(self, n: int) -> Sequence[Candidate]:
-        """At most n: random ones, then children."""
-        rng = rng_of(self._seed, self._asks)
-        self._asks += 1
-        start = self._population - self._asked
-        if start > 0 or len(self._memory) < 2:
-            picked = self._proposals.random(min(n, start) if start > 0 else n, rng)
-        else:
-            rows = np.arange(len(self._memory))
-            place = self._memory.order(rows)
-            keep = max(2, min(self._population, int(self._elite * len(rows))))
-            self._parents = rows[np.argsort(place)[:keep]]
-            picked = self._proposals.pick(n, rng, self._children)
-        self._asked += len(picked)
-        return candidates_of(picked)
+    def _next(self, n: int, rng: np.random.Generator) -> Architectures:
+        """Children of the elite; random ones while there are no two to choose from."""
+        if len(self._memory) < 2:
+            return self._proposals.random(n, rng)
+        rows = np.arange(len(self._memory))
+        keep = max(2, min(self._population, int(self._elite * len(rows))))
+        self._parents = rows[np.argsort(self._memory.order(rows))[:keep]]
+        return self._proposals.pick(n, rng, self._children)
 
     def _winners(self, n: int, rng: np.random.Generator) -> Architectures:
         """Parents are sorted, so the smallest index of a tournament wins."""
@@ -91,7 +76,3 @@ class Genetic:
         if changed.any():
             codes[changed] = self._space.mutate(Architectures(self._space, codes[changed]), rng).codes
         return Architectures(self._space, codes)
-
-    def tell(self, trials: Sequence[Trial]) -> None:
-        """Remember trials."""
-        self._memory.add(trials)

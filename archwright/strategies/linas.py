@@ -9,18 +9,16 @@ from the best evaluated ones and its choice is spread along the predicted front.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from archwright.predictors.base import Predictor
 from archwright.registry import get, register
 from archwright.search.pareto import crowding_by_rank, deb_ranks
 from archwright.search.problem import Problem
-from archwright.search.trial import Candidate, Trial
 from archwright.space.architecture import Architectures
-from archwright.strategies.common import Memory, Proposals, candidates_of, check_option, rng_of
+from archwright.strategies.common import check_option
 from archwright.strategies.predicted import InOrder
+from archwright.strategies.rounds import Rounds
 
 INNER = 100  # population of the inner search
 
@@ -35,7 +33,7 @@ INNER = 100  # population of the inner search
         "paper": "Sarah et al. 2022, A Hardware-Aware System for Accelerating Deep Neural Network Optimization",
     },
 )
-class Linas:
+class Linas(Rounds):
     """Populations proposed by evolution on predictors.
 
     Args:
@@ -57,30 +55,17 @@ class Linas:
     ) -> None:
         check_option("population", population, 2)
         check_option("inner", inner, INNER)
-        self._problem, self._space, self._seed = problem, problem.space, seed
-        self._asks = self._asked = 0
-        self._memory, self._proposals = Memory(problem), Proposals(problem)
+        super().__init__(problem, seed, population)
         self._population, self._inner = population, inner
         make = get("predictors", predictor)
         self._predictors: list[Predictor] = [make(problem.space, seed=seed) for _ in problem.goals]
         self._fitted = -1
 
-    @property
-    def batch(self) -> int:
-        """What is left of the population."""
-        return self._population - self._asked % self._population
-
-    def ask(self, n: int) -> Sequence[Candidate]:
-        """At most n: random ones for the first population, then the inner search's choice."""
-        rng = rng_of(self._seed, self._asks)
-        self._asks += 1
-        start = self._population - self._asked
-        if start > 0 or not self._fit():
-            picked = self._proposals.random(min(n, start) if start > 0 else n, rng)
-        else:
-            picked = self._proposals.pick(n, rng, self._choice(rng))
-        self._asked += len(picked)
-        return candidates_of(picked)
+    def _next(self, n: int, rng: np.random.Generator) -> Architectures:
+        """The inner search's choice; random ones while there is too little to learn from."""
+        if not self._fit():
+            return self._proposals.random(n, rng)
+        return self._proposals.pick(n, rng, self._choice(rng))
 
     def _fit(self) -> bool:
         memory = self._memory
@@ -122,10 +107,6 @@ class Linas:
 
     def _violation(self, architectures: Architectures) -> np.ndarray:
         return self._proposals.prescreen.violation(architectures)
-
-    def tell(self, trials: Sequence[Trial]) -> None:
-        """Remember trials."""
-        self._memory.add(trials)
 
 
 def _order(losses: np.ndarray, violation: np.ndarray) -> np.ndarray:

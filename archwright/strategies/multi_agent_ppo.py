@@ -9,16 +9,13 @@ observation, since a design is evaluated in one step, and no design is proposed 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from archwright.registry import register
 from archwright.search.problem import Problem
-from archwright.search.trial import Candidate, Trial
 from archwright.space.architecture import Architectures
-from archwright.strategies.common import Memory, Proposals, candidates_of, check_option, rng_of
-from archwright.strategies.fitness import fitness
+from archwright.strategies.common import check_option
+from archwright.strategies.rounds import PolicyRounds
 
 
 @register(
@@ -31,7 +28,7 @@ from archwright.strategies.fitness import fitness
         "paper": "Krishnan et al. 2022, Multi-Agent Reinforcement Learning for Microprocessor Design Space Exploration",
     },
 )
-class MultiAgentPPO:
+class MultiAgentPPO(PolicyRounds):
     """Independent clipped policies, one per decision.
 
     Args:
@@ -55,55 +52,22 @@ class MultiAgentPPO:
         clip: float = 0.2,
         epochs: int = 4,
     ) -> None:
-        check_option("round_size", round_size, 1)
-        check_option("rate", rate, 0.0)
-        check_option("entropy", entropy, 0.0)
+        super().__init__(problem, seed, round_size, rate, entropy)
         check_option("clip", clip, 0.0, 1.0)
         check_option("epochs", epochs, 1)
-        self._space, self._seed, self._asks = problem.space, seed, 0
-        self._memory, self._proposals = Memory(problem), Proposals(problem)
         self._sizes = [len(d.options) for d in problem.space.decisions]
         self.logits = [np.zeros(n) for n in self._sizes]
-        self._round, self._rate, self._entropy, self._clip, self._epochs = round_size, rate, entropy, clip, epochs
-        self._learned = 0
-
-    @property
-    def batch(self) -> int:
-        """What is left of the round."""
-        return max(1, self._round - (len(self._memory) - self._learned))
-
-    def ask(self, n: int) -> Sequence[Candidate]:
-        """At most n designs, each decision drawn by its agent."""
-        rng = rng_of(self._seed, self._asks)
-        self._asks += 1
-        return candidates_of(self._proposals.pick(n, rng, self._write))
+        self._clip, self._epochs = clip, epochs
 
     def _write(self, n: int, rng: np.random.Generator) -> Architectures:
         columns = [rng.choice(len(p), size=n, p=p) for p in map(_softmax, self.logits)]
         return self._space.nearest(np.stack(columns, axis=1).astype(np.int16))
 
-    def tell(self, trials: Sequence[Trial]) -> None:
-        """Remember trials; every agent learns from each round of them."""
-        self._memory.add(trials)
-        if len(self._memory) - self._learned < self._round:
-            return
-        rows = np.arange(self._learned, len(self._memory))
-        self._learned = len(self._memory)
-        advantage = self._advantage(rows)
-        if np.ptp(advantage) > 0:
-            for agent, codes in enumerate(self._memory.codes[rows].T):
-                self._learn(agent, codes, advantage)
+    def _learn(self, codes: np.ndarray, advantage: np.ndarray) -> None:
+        for agent, own in enumerate(codes.T):
+            self._improve(agent, own, advantage)
 
-    def _advantage(self, rows: np.ndarray) -> np.ndarray:
-        """(k,) how much better than the average so far, in standard deviations; failed trials count as the worst."""
-        values = fitness(self._memory)
-        known = values[np.isfinite(values)]
-        if len(known) < 2 or known.std() == 0:
-            return np.zeros(len(rows))
-        reward = -(np.where(np.isfinite(values), values, known.max()) - known.mean()) / known.std()
-        return np.clip(reward[rows], -3.0, 3.0)
-
-    def _learn(self, agent: int, codes: np.ndarray, advantage: np.ndarray) -> None:
+    def _improve(self, agent: int, codes: np.ndarray, advantage: np.ndarray) -> None:
         """Ascend the clipped surrogate of one agent; decisions that were inactive teach nothing."""
         active = codes >= 0
         if not active.any():

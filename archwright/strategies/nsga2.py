@@ -18,10 +18,11 @@ import numpy as np
 from archwright.registry import register
 from archwright.search.pareto import crowding_by_rank, deb_ranks
 from archwright.search.problem import Problem
-from archwright.search.trial import Candidate, Trial
+from archwright.search.trial import Trial
 from archwright.space.architecture import Architectures
-from archwright.strategies.common import Memory, Proposals, candidates_of, check_option, rng_of
+from archwright.strategies.common import check_option
 from archwright.strategies.prior import Prior
+from archwright.strategies.rounds import Rounds
 
 MUTATIONS_AT_MOST = 4
 MADE_AT_ONCE = 32
@@ -37,7 +38,7 @@ MADE_AT_ONCE = 32
         "paper": "Deb et al. 2002, A fast and elitist multiobjective genetic algorithm: NSGA-II",
     },
 )
-class NSGA2:
+class NSGA2(Rounds):
     """Elitist genetic search for a front.
 
     Args:
@@ -62,10 +63,8 @@ class NSGA2:
         check_option("population", population, 2)
         check_option("crossover", crossover, 0.0, 1.0)
         check_option("mutation", 0.0 if mutation is None else mutation, 0.0, 1.0)
-        self._space = problem.space
-        self._memory, self._proposals = Memory(problem), Proposals(problem)
+        super().__init__(problem, seed, population)
         self._prior = Prior(problem) if prior else None
-        self._seed, self._asks, self._asked = seed, 0, 0
         self._population, self._crossover = population, crossover
         self._mutation = 1.0 / max(1, len(problem.space.decisions)) if mutation is None else mutation
         self._parents = np.zeros(0, np.int64)  # rows of the memory, best first
@@ -73,25 +72,13 @@ class NSGA2:
         self._judged = 0  # rows of the memory that were up for selection
         self._made = problem.space.architectures(np.zeros((0, len(problem.space.decisions)), np.int16))
 
-    @property
-    def batch(self) -> int:
-        """What is left of the generation; all of it comes from the same parents."""
-        return self._population - self._asked % self._population
+    def _first(self, n: int, rng: np.random.Generator) -> Architectures:
+        return self._proposals.pick(n, rng, self._prior.front if self._prior else self._space.sample)
 
-    def ask(self, n: int) -> Sequence[Candidate]:
-        """At most n: random ones for the first generation, then children."""
-        rng = rng_of(self._seed, self._asks)
-        self._asks += 1
-        start = self._population - self._asked
-        if start > 0:
-            first = self._prior.front if self._prior else self._space.sample
-            picked = self._proposals.pick(min(n, start), rng, first)
-        else:
-            if not len(self._parents):
-                self._select()
-            picked = self._proposals.pick(n, rng, self._next if len(self._parents) > 1 else self._space.sample)
-        self._asked += len(picked)
-        return candidates_of(picked)
+    def _next(self, n: int, rng: np.random.Generator) -> Architectures:
+        if not len(self._parents):
+            self._select()
+        return self._proposals.pick(n, rng, self._made_before if len(self._parents) > 1 else self._space.sample)
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Add trials; survivors are chosen once a whole population of them is new."""
@@ -119,7 +106,7 @@ class NSGA2:
         rows = self._parents[np.where(second, pairs[:, 1], pairs[:, 0])]
         return Architectures(self._space, self._memory.codes[rows])
 
-    def _next(self, n: int, rng: np.random.Generator) -> Architectures:
+    def _made_before(self, n: int, rng: np.random.Generator) -> Architectures:
         """The next n children; as their parents stay the same for a generation, they are made many at once."""
         if len(self._made) < n:
             self._made = self._children(max(n, MADE_AT_ONCE), rng)

@@ -55,8 +55,8 @@ class Pool:
             seen: codes as bytes that were proposed.
             rng: source of randomness.
         """
-        if self._whole is not None:
-            self._note(seen)
+        if self._whole is not None and self._listed is not None:
+            self._note(self._listed, seen)
             return self._whole[np.flatnonzero(self._alive)]
         drawn = self._draw(best, rng).unique()
         new = [i for i, code in enumerate(drawn.codes) if code.tobytes() not in seen]
@@ -71,11 +71,10 @@ class Pool:
             return self._encoder(Architectures(self._space, codes))
         return self._whole.encoded[self._listed.rows(codes)]
 
-    def _note(self, seen: set[bytes]) -> None:
+    def _note(self, listed: Whole, seen: set[bytes]) -> None:
         """Strike out what was proposed, and what computes the same."""
-        assert self._listed is not None
         for code in seen - self._noted:
-            row = self._listed.row[code]
+            row = listed.row[code]
             self._alive &= self._keys != self._keys[row]
         self._noted = set(seen)
 

@@ -9,18 +9,17 @@ trials so far; limits enter as in MnasNet (Tan et al., 2019, equation 2), as fac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import abstractmethod
 
 import numpy as np
 import torch
 
 from archwright.registry import register
 from archwright.search.problem import Problem
-from archwright.search.trial import Candidate, Trial
 from archwright.space.architecture import Architectures
-from archwright.strategies.common import Memory, Proposals, candidates_of, check_option, rng_of
+from archwright.strategies.common import check_option
 from archwright.strategies.controller import seeded_controller
-from archwright.strategies.fitness import fitness
+from archwright.strategies.rounds import PolicyRounds
 
 CLIP = 0.2  # of PPO
 EPOCHS = 4
@@ -31,58 +30,27 @@ def mnasnet_reward(value: np.ndarray, cost: np.ndarray, target: float, exponent:
     return value * (cost / target) ** exponent
 
 
-class _PolicyGradient:
-    """What both algorithms share: batches from the controller, and when it learns."""
+class _PolicyGradient(PolicyRounds):
+    """What both algorithms share: a recurrent controller that learns by gradients."""
 
     def __init__(
         self, problem: Problem, seed: int, round_size: int, rate: float, entropy: float, memory_buffer: float
     ) -> None:
-        check_option("round_size", round_size, 1)
-        check_option("rate", rate, 0.0)
-        check_option("entropy", entropy, 0.0)
+        super().__init__(problem, seed, round_size, rate, entropy)
         check_option("memory_buffer", memory_buffer, 0.0)
-        self._problem, self._space, self._seed, self._asks = problem, problem.space, seed, 0
-        self._memory, self._proposals = Memory(problem), Proposals(problem)
         self.controller = seeded_controller(problem.space, seed)
         self._optimiser = torch.optim.Adam(self.controller.parameters(), lr=rate)
-        self._round, self._entropy, self._buffer = round_size, entropy, memory_buffer
-        self._learned = 0
-
-    @property
-    def batch(self) -> int:
-        """What is left of the round."""
-        return max(1, self._round - (len(self._memory) - self._learned))
-
-    def ask(self, n: int) -> Sequence[Candidate]:
-        """At most n that the controller writes."""
-        rng = rng_of(self._seed, self._asks)
-        self._asks += 1
-        return candidates_of(self._proposals.pick(n, rng, self._write))
+        self._buffer = memory_buffer
 
     def _write(self, n: int, rng: np.random.Generator) -> Architectures:
         return self._space.nearest(self.controller.sample(n, rng))
 
-    def tell(self, trials: Sequence[Trial]) -> None:
-        """Remember trials; the controller learns from each round of them."""
-        self._memory.add(trials)
-        if len(self._memory) - self._learned >= self._round:
-            rows = np.arange(self._learned, len(self._memory))
-            self._learned = len(self._memory)
-            advantage = self._advantage(rows)
-            if np.ptp(advantage) > 0:
-                self._learn(self._memory.codes[rows], torch.from_numpy(advantage.astype(np.float32)))
+    def _learn(self, codes: np.ndarray, advantage: np.ndarray) -> None:
+        self._improve(codes, torch.from_numpy(advantage.astype(np.float32)))
 
-    def _advantage(self, rows: np.ndarray) -> np.ndarray:
-        """(k,) how much better than the average so far, in standard deviations; failed trials count as the worst."""
-        values = fitness(self._memory)
-        known = values[np.isfinite(values)]
-        if len(known) < 2 or known.std() == 0:
-            return np.zeros(len(rows))
-        reward = -(np.where(np.isfinite(values), values, known.max()) - known.mean()) / known.std()
-        return np.clip(reward[rows], -3.0, 3.0)
-
-    def _learn(self, codes: np.ndarray, advantage: torch.Tensor) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _improve(self, codes: np.ndarray, advantage: torch.Tensor) -> None:
+        """Steps on the policy loss of codes (k, D) with advantages (k,)."""
 
     def _step(self, policy: torch.Tensor, entropy: torch.Tensor, recall: torch.Tensor) -> None:
         loss = policy - self._entropy * entropy.mean() + self._buffer * recall
@@ -126,7 +94,7 @@ class Reinforce(_PolicyGradient):
     ) -> None:
         super().__init__(problem, seed, round_size, rate, entropy, memory_buffer)
 
-    def _learn(self, codes: np.ndarray, advantage: torch.Tensor) -> None:
+    def _improve(self, codes: np.ndarray, advantage: torch.Tensor) -> None:
         log_p, entropy, recall = self.controller.score(codes)
         self._step(-(advantage * log_p).mean(), entropy, recall)
 
@@ -165,7 +133,7 @@ class PPO(_PolicyGradient):
     ) -> None:
         super().__init__(problem, seed, round_size, rate, entropy, memory_buffer)
 
-    def _learn(self, codes: np.ndarray, advantage: torch.Tensor) -> None:
+    def _improve(self, codes: np.ndarray, advantage: torch.Tensor) -> None:
         with torch.no_grad():
             before = self.controller.score(codes)[0]
         for _ in range(EPOCHS):

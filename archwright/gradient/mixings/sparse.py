@@ -67,7 +67,10 @@ class SparseWeights(MixingMethod):
     @contextmanager
     def applied(self, supernet: Supernet, companion: nn.Module | None, progress: float) -> Iterator[None]:
         """The supernet computes with masked weights within the block."""
-        assert isinstance(companion, Scores)
+        if not isinstance(companion, Scores):
+            raise ConfigurationError(
+                f"sparse weights need the scores of their own `companion(supernet)`, got {type(companion).__name__}"
+            )
         with companion.masking(supernet, progress):
             yield
 

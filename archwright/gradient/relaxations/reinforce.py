@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ class Reinforce(Relaxation):
     one_path: ClassVar[bool] = True
 
     decay: float = 0.99
-    memory: dict[str, object] = field(default_factory=dict, repr=False, compare=False)
+    memory: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def weights(self, parameters: Mapping[str, Tensor], draw: Draw) -> Weights:
         """One option of every decision; its chance is remembered for `surrogate`."""
@@ -45,8 +45,6 @@ class Reinforce(Relaxation):
         """Log chance of the sample times its advantage, plus what of the loss has a gradient already (penalties)."""
         value = float(loss.detach())
         baseline = self.memory.get("baseline", value)
-        assert isinstance(baseline, float)
         self.memory["baseline"] = self.decay * baseline + (1.0 - self.decay) * value
         log = self.memory["log"]
-        assert isinstance(log, Tensor)
         return loss + log * (value - baseline)

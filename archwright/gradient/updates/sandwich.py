@@ -45,7 +45,7 @@ class Sandwich(Update):
         rng = np.random.default_rng(stepper.generator.initial_seed())
         drawn = [space.largest(), *space.sample(self.middle, rng), space.smallest()]
         stepper.weights.zero_grad(set_to_none=True)
-        first: Tensor | None = None
+        losses: list[Tensor] = []
         teacher: Tensor | None = None
         for architecture in drawn:
             with stepper.precision():
@@ -55,8 +55,8 @@ class Sandwich(Update):
                 else:
                     loss = -(teacher.softmax(-1) * outputs.log_softmax(-1)).sum(-1).mean()
             loss.backward()
-            if first is None:
-                first, teacher = loss.detach(), outputs.detach()
+            losses.append(loss.detach())
+            if teacher is None:
+                teacher = outputs.detach()
         stepper.apply_weights()
-        assert first is not None
-        return first
+        return losses[0]
