@@ -265,20 +265,27 @@ def _length(job: Stages, method: Method) -> dict[str, Any]:
 def _timed(job: Stages, method: Method) -> tuple[float, float, int]:
     """Seconds of a step and of measuring a batch, and steps of an epoch, on a search of its own."""
     search = GradientSearch(job.space, job.task, method.with_(warmup=0), seed=job.config.seed, device=job.config.device)
+    stages = []
+    for stage in range(len(method.selection.starts)):
+        if stage:
+            search.enter(stage)
+        stages.append(_step_s(search))
+    began = time.perf_counter()
+    search.inherited(job.space.largest(), 2)
+    return float(np.mean(stages)), (time.perf_counter() - began) / 2, search.data.steps
+
+
+def _step_s(search: GradientSearch) -> float:
+    """Seconds of a step of the search's present stage."""
     search.core.train()
-    architecture = job.space.largest()
-    pairs = search.data.batches(0)
     times: list[float] = []
-    for i in range(1 + TIMED_STEPS):
+    for i, (train, valid) in zip(range(1 + TIMED_STEPS), search.data.batches(0), strict=False):
         began = time.perf_counter()
-        train, valid = next(pairs)
-        method.update.step(search.stepper, train, valid, i)
+        search.method.update.step(search.stepper, train, valid, i)
         times.append(time.perf_counter() - began)
         if i and sum(times) > TIMED_S:
             break
-    began = time.perf_counter()
-    search.inherited(architecture, 2)
-    return min(times[1:]), (time.perf_counter() - began) / 2, search.data.steps
+    return min(times[1:] or times)
 
 
 __all__ = ["EpochStrategy", "SharedPaths", "SharedWeights", "method_of", "start"]
