@@ -149,6 +149,13 @@ def test_a_stopped_job_goes_on_to_the_same_trials(tmp_path, monkeypatch):
         start(tmp_path / "part")
 
 
+def test_few_steps_raise_the_rate_of_the_architecture_and_many_do_not():
+    method = gradient.recipe("proxylessnas", epochs=4)  # 3 epochs of 8 steps decide
+    assert gradient._for_few_steps(method, 1151).architecture.lr == pytest.approx(1 / 24)
+    assert gradient._for_few_steps(method.with_(warmup=4), 128).architecture.lr == gradient.LARGEST_RATE
+    assert gradient._for_few_steps(gradient.recipe("proxylessnas"), 50_000).architecture.lr == 1e-3
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", registry.names("recipes"))
 def test_every_recipe_runs_as_the_strategy_of_a_job(name, tmp_path):
