@@ -59,6 +59,12 @@ class _Untried(Penalty):
         return ~(np.asarray(codes)[:, None, :] == self.tried[None]).all(axis=2).any(axis=1)
 
 
+def _window(target: float, tolerance: float, below: bool) -> tuple[float, float | None]:
+    """Largest and smallest corrected cost that a round admits."""
+    half = tolerance / 2 * target
+    return (target - half, None) if below else (target + half, target - half)
+
+
 def meet_target(
     search: GradientSearch,
     cost: AdditiveCost,
@@ -68,11 +74,14 @@ def meet_target(
     *,
     tolerance: float = 0.05,
     rounds: int = 8,
+    below: bool = False,
 ) -> Calibrated:
     """Select until the measured cost is within the tolerance of the target.
 
     Each round takes the likeliest untried architecture whose corrected cost is within half the tolerance of the target.
     Limits of the method on the same metric are set aside for that, all others are kept; the search is left as it was.
+    With `below` the target is an upper limit: any cost under it will do, and the most expensive one that was measured
+    under it is returned.
 
     Args:
         search: whose architecture parameters are final.
@@ -82,6 +91,7 @@ def meet_target(
         measure: architecture -> measured value in the same unit.
         tolerance: share of the target.
         rounds: measurements at most.
+        below: whether the target is an upper limit.
 
     Raises:
         ConfigurationError: if a number makes no sense, or no architecture of the space has such a cost.
@@ -95,7 +105,7 @@ def meet_target(
     others = tuple(p for p in method.penalties if not (isinstance(p, Budget | Limit) and p.metric == metric))
     try:
         for _ in range(rounds):
-            high, low = ((1.0 + sign * tolerance / 2) * target / factor for sign in (1, -1))
+            high, low = _window(target / factor, tolerance, below)
             tried = np.array([a.architecture.code for a in attempts]).reshape(-1, len(search.space.decisions))
             search.method = method.with_(penalties=(*others, Limit(cost, metric, high, low), _Untried(tried)))
             try:
@@ -106,11 +116,15 @@ def meet_target(
                 raise
             predicted = float(cost.evaluate(found.code[None])[metric][0])
             attempts.append(Attempt(found, predicted, measure(found)))
-            if abs(attempts[-1].measured / target - 1.0) <= SURE * tolerance:
+            gap = attempts[-1].measured / target - 1.0
+            if (gap <= -(1.0 - SURE) * tolerance) if below else abs(gap) <= SURE * tolerance:
                 break
             factor = float(np.median([a.measured / a.predicted for a in attempts]))
     finally:
         search.method = method
+    if below:
+        best = min(attempts, key=lambda a: (a.measured > target, abs(a.measured - target)))
+        return Calibrated(best.architecture, best.measured, best.measured <= target, tuple(attempts))
     best = min(attempts, key=lambda a: abs(a.measured - target))
     return Calibrated(best.architecture, best.measured, abs(best.measured / target - 1.0) <= tolerance, tuple(attempts))
 

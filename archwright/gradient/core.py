@@ -30,17 +30,24 @@ class Core(nn.Module):
         relaxation: architecture parameters to weights.
         mixing: how candidates are combined.
         seed: of the initial parameters.
+        stacked: space of the supernet, with the decisions of the searched one; the searched one itself when None.
 
     Raises:
         SpaceError: if the space cannot be mixed.
     """
 
     def __init__(
-        self, space: Space, *input_shapes: Shape, relaxation: Relaxation, mixing: MixingMethod, seed: int = 0
+        self,
+        space: Space,
+        *input_shapes: Shape,
+        relaxation: Relaxation,
+        mixing: MixingMethod,
+        seed: int = 0,
+        stacked: Space | None = None,
     ) -> None:
         super().__init__()
         self.space, self.relaxation, self.method = space, relaxation, mixing
-        inner = mixing.search_space(space)
+        inner = mixing.search_space(space if stacked is None else stacked)
         if [d.size for d in inner.decisions] != [d.size for d in space.decisions]:
             raise SpaceError("the space of the mixture must have the decisions of the searched space")
         self.inner = inner

@@ -75,7 +75,7 @@ class Method:
         architecture: training of the architecture parameters.
         epochs: of the search.
         batch: examples a step, of each split.
-        warmup: epochs in which only the weights are trained.
+        warmup: epochs in which only the weights are trained, at the start of every stage of the selection.
         train_share: share of the training data for the weights, the rest is for the architecture.
         split: `half` cuts the training data once, `valid` takes the task's validation part for the architecture,
             `fresh` cuts anew every epoch, so that both see all examples but never in the same epoch (row 140).
@@ -128,6 +128,18 @@ class Method:
             if name not in known:
                 raise ConfigurationError(f"a method has no setting {name!r}; {nearest(name, known)}")
         return replace(self, **changes)
+
+    def stage_at(self, epoch: int) -> int:
+        """The selection's stage of an epoch."""
+        return max(i for i, begin in enumerate(self._begins()) if epoch >= begin)
+
+    def stage_span(self, stage: int) -> tuple[int, int]:
+        """First epoch of a stage and its number of epochs."""
+        begin, end = (*self._begins(), self.epochs)[stage : stage + 2]
+        return begin, max(1, end - begin)
+
+    def _begins(self) -> tuple[int, ...]:
+        return tuple(int(share * self.epochs + 1e-9) for share in self.selection.starts)
 
     def describe(self) -> dict[str, str]:
         """Names of the parts."""

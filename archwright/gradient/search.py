@@ -93,13 +93,8 @@ class GradientSearch:
     ) -> None:
         self.space, self.task, self.method, self.seed = space, task, method, seed
         self.device = torch.device(device) if device is not None else torch.device("cpu")
-        core = Core(space, task.input_shape, relaxation=method.relaxation, mixing=method.mixing, seed=seed)
-        self.core = core.to(self.device)
-        if len(task.input_shape) == 3:
-            self.core.supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if distributed.active():
-            self.core.supernet.join_norms()
-            distributed.synchronise(self.core)
+        self.stage, self._autocast = 0, autocast
+        self.core = self._core(0)
         augment = task.augmentation if method.augment else None
         self.data = SearchData(
             task,
@@ -110,7 +105,7 @@ class GradientSearch:
             augment=augment,
             device=self.device,
         )
-        self.stepper = self._stepper(autocast)
+        self.stepper = self._stepper()
         self.epoch = 0
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] | None = None
@@ -118,7 +113,35 @@ class GradientSearch:
         if self.folder is not None and (self.folder / CHECKPOINT).exists():
             self.restore(TrainState.load(self.folder / CHECKPOINT))
 
-    def _stepper(self, autocast: bool) -> Stepper:
+    def _core(self, stage: int) -> Core:
+        method, shape = self.method, self.task.input_shape
+        stacked = method.selection.supernet_space(self.space, stage)
+        seed = self.seed + 7919 * stage
+        made = Core(self.space, shape, relaxation=method.relaxation, mixing=method.mixing, seed=seed, stacked=stacked)
+        core = made.to(self.device)
+        if len(shape) == 3:
+            core.supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if distributed.active():
+            core.supernet.join_norms()
+            distributed.synchronise(core)
+        return core
+
+    def enter(self, stage: int, *, carry: bool = True) -> None:
+        """Begin a stage: its supernet with fresh optimizers.
+
+        Args:
+            stage: number from 0.
+            carry: take over what the selection takes over from the stage before, and remove options.
+        """
+        old, self.core, self.stage = self.core, self._core(stage), stage
+        if carry:
+            self.method.selection.carry(old, self.core, stage)
+            self.best = None  # that of another supernet is no measure
+            for penalty in self.method.penalties:
+                penalty.restart()
+        self.stepper = self._stepper()
+
+    def _stepper(self) -> Stepper:
         method = self.method
         learned = [p for p in self.core.architecture_parameters() if p.requires_grad]
         return Stepper(
@@ -128,7 +151,7 @@ class GradientSearch:
             architecture=method.architecture.build(learned) if learned else None,
             penalties=method.penalties,
             clip=method.weights.clip,
-            autocast=autocast or method.autocast,
+            autocast=self._autocast or method.autocast,
             make_optimizer=method.weights.build,
         )
 
@@ -158,7 +181,8 @@ class GradientSearch:
 
     def advance(self) -> dict[str, Any]:
         """One more epoch and the checkpoint after it; the epoch's record."""
-        record = self._one_epoch()
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            record = self._one_epoch()
         if self.folder is not None and distributed.rank_and_size()[0] == 0:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.state().save(self.folder / CHECKPOINT)
@@ -166,14 +190,18 @@ class GradientSearch:
 
     def _one_epoch(self) -> dict[str, Any]:
         started = time.perf_counter()
+        while self.stage < self.method.stage_at(self.epoch):
+            self.enter(self.stage + 1)
         self.core.train()
-        learn = self.epoch >= self.method.warmup
+        self.method.selection.before_epoch(self)
+        first = self.method.stage_span(self.stage)[0] + self.method.warmup  # epoch that learns the architecture
+        learn = self.epoch >= first
         losses: list[Tensor] = []
         for i, (train, valid) in enumerate(self.data.batches(self.epoch)):
             self._set_step(self.epoch * self.data.steps + i)
             train, valid = distributed.part_of(train), distributed.part_of(valid)
             if learn:
-                number = (self.epoch - self.method.warmup) * self.data.steps + i
+                number = (self.epoch - first) * self.data.steps + i
                 losses.append(self.method.update.step(self.stepper, train, valid, number))
             else:
                 losses.append(self.stepper.weights_step(train))
@@ -196,11 +224,15 @@ class GradientSearch:
         steps = self.data.steps * self.method.epochs
         s = self.stepper
         s.progress = self.core.progress = number / steps
-        s.generator.manual_seed(int(np.random.SeedSequence([self.seed, 0x57E9, number]).generate_state(1)[0]))
+        seed = int(np.random.SeedSequence([self.seed, 0x57E9, number]).generate_state(1)[0])
+        s.generator.manual_seed(seed)
+        torch.manual_seed(seed)  # of dropout; the caller's generator is put back after the epoch
+        begin, length = self.method.stage_span(self.stage)
+        part = (number - begin * self.data.steps) / (length * self.data.steps)
         for group in s.weights.param_groups:
-            group["lr"] = self.method.weights.rate(s.progress)
+            group["lr"] = self.method.weights.rate(part)
         for group in s.architecture.param_groups if s.architecture is not None else ():
-            group["lr"] = self.method.architecture.rate(s.progress)
+            group["lr"] = self.method.architecture.rate(part)
 
     def _check(self, loss: Tensor, step: int) -> None:
         if not bool(torch.isfinite(loss)):
@@ -231,7 +263,8 @@ class GradientSearch:
             "discretisation_gap": gap,
             "entropy": float(entropy(chances)),
             "skip_share": skip_share(self.space, derived.code),
-            "lr": self.method.weights.rate(min(1.0, self.epoch / self.method.epochs)),
+            "lr": self.stepper.weights.param_groups[0]["lr"],
+            "stage": self.stage,
             "seconds": seconds,
             "code": derived.code.tolist(),
         }

@@ -50,6 +50,10 @@ def restore(search: GradientSearch, state: TrainState) -> None:
             raise EvaluationError(
                 f"the saved search has {what} {notes.get(what)!r}, this one {now!r}; choose another folder"
             )
+    stage = search.method.stage_at(max(0, state.epoch - 1))
+    if stage != search.stage:
+        search.enter(stage, carry=False)
+        s = search.stepper
     restore_net(search.core, state.part("core"), "search state")
     restore_optimizer(s.weights, state.part("weights"))
     if s.architecture is not None:

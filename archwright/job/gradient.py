@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ import torch
 
 from archwright.costs.base import AdditiveCost
 from archwright.errors import ConfigurationError, SpaceError
+from archwright.gradient.calibrate import meet_target
 from archwright.gradient.measure import batch_statistics, measure
 from archwright.gradient.method import Method
 from archwright.gradient.penalties.base import Penalty
@@ -29,6 +30,7 @@ from archwright.gradient.selections.argmax import Argmax
 from archwright.gradient.selections.base import Selection
 from archwright.gradient.selections.darts_edges import DartsEdges
 from archwright.gradient.selections.edges import edge_groups
+from archwright.nets.build import build
 from archwright.nets.recalibrate import recalibrate_
 from archwright.nets.train import to_format
 from archwright.search.log import replace_file
@@ -42,10 +44,15 @@ if TYPE_CHECKING:
     from archwright.job.stages import Stages
     from archwright.nets.build import Network
 
+Fit = Callable[[GradientSearch, Architecture], Architecture]
 SAMPLES = 2000  # of the valid part, that a trial is measured on
 FEW_STEPS = 100  # of a search, below which it is said that they are few
 FEWEST_STEPS = 8  # of an epoch; with fewer the batch is made smaller
 TIMED_STEPS, TIMED_S = 3, 3.0  # steps that are timed, fewer once so many seconds are over
+LATENCY = "latency_ms"
+SAFE = 0.98  # share of a limit that a measurement may reach; the next one will differ a little
+REACH = 1.0  # of an architecture parameter in a search: a chance that is e times another's
+LARGEST_RATE = 0.1
 FINISH = 0.4  # share of the search's time for a selection that works on after the last epoch
 
 
@@ -159,8 +166,8 @@ class EpochStrategy:
 
     batch = 1
 
-    def __init__(self, name: str, search: GradientSearch) -> None:
-        self.name, self.search, self.asked = name, search, 0
+    def __init__(self, name: str, search: GradientSearch, fit: Fit | None = None) -> None:
+        self.name, self.search, self.asked, self.fit = name, search, 0, fit
 
     def ask(self, n: int) -> Sequence[Candidate]:
         """The architecture of the next epoch, at last the one that was found, then nothing."""
@@ -179,13 +186,16 @@ class EpochStrategy:
         """Nothing to learn: the search measures by itself."""
 
     def found(self) -> Architecture:
-        """What the selection ends with; written down, as it may take long."""
+        """What the selection ends with, fitted to measured limits; written down, as it may take long."""
         s = self.search
         if s.folder is None:
             raise ConfigurationError("a gradient job keeps what it found in a folder; give GradientSearch a folder=...")
         path = s.folder / "found.json"
         if not path.exists():
-            replace_file(path, json.dumps({"code": s.result(0).architecture.code.tolist()}))
+            architecture = s.result(0).architecture
+            if self.fit is not None:
+                architecture = self.fit(s, architecture)
+            replace_file(path, json.dumps({"code": architecture.code.tolist()}))
         return s.space.architectures(np.array([json.loads(path.read_text())["code"]]))[0]
 
     def finalists(self, result: SearchResult, count: int) -> list[Trial]:
@@ -233,12 +243,56 @@ def start(job: Stages, costs: Sequence[Any]) -> tuple[EpochStrategy, SharedWeigh
         task = replace(task, train=task.train.take(fixed["rows"], np.random.default_rng(0)))
     warmup = method.warmup * fixed["epochs"] // method.epochs
     method = method.with_(epochs=fixed["epochs"], warmup=warmup)
+    if "architecture" not in job.config.strategy_options:
+        method = _for_few_steps(method, fixed["rows"])
     if fixed["finish_s"] is not None:
         rates = {"epoch_s": fixed["epoch_s"], "batch_s": fixed["batch_s"]}
         method = method.with_(selection=method.selection.within(job.space, fixed["finish_s"], **rates))
     search = GradientSearch(job.space, task, method, seed=job.config.seed, device=job.config.device, folder=path.parent)
     quality = SharedPaths if method.relaxation.one_path and job.config.evaluation != "train" else SharedWeights
-    return EpochStrategy(job.config.strategy, search), quality(search, job.task)
+    return EpochStrategy(job.config.strategy, search, _fit(job, costs)), quality(search, job.task)
+
+
+def _fit(job: Stages, costs: Sequence[Any]) -> Fit | None:
+    """What brings a found network under the limit on its latency as measured; None without such a limit."""
+    limits = [o.at_most for o in job.setup.objectives if o.metric == LATENCY and o.at_most is not None]
+    table = next((c for c in costs if isinstance(c, AdditiveCost) and LATENCY in c.metrics), None)
+    if not limits or table is None:
+        return None
+    target = min(limits)
+
+    def measured(architecture: Architecture) -> float:
+        net = build(architecture, job.task.input_shape, seed=job.config.seed).to(job.config.device)
+        return job.meter(0.2).measure([net], job.task.input_shape)[0].median_ms
+
+    def fit(search: GradientSearch, architecture: Architecture) -> Architecture:
+        first = measured(architecture)
+        if first <= SAFE * target or not search.method.relaxation.learned:
+            return architecture
+        try:
+            found = meet_target(search, table, LATENCY, target, measured, below=True)
+        except ConfigurationError:  # nothing is so cheap by the table
+            return architecture
+        job.progress.say(
+            f"  measured {first:.4g} ms, limit {target:.4g} ms: selected again, {len(found.attempts)} measured, "
+            f"{found.measured:.4g} ms"
+        )
+        return found.architecture if found.met or found.measured < first else architecture
+
+    return fit
+
+
+def _for_few_steps(method: Method, rows: int) -> Method:
+    """The method with a rate at which a short search decides something; long ones keep the published rate.
+
+    Adam moves a parameter by about its rate a step, whatever the gradient, so that 1e-3 over 20 steps leaves all
+    options equally likely. The rate of the architecture parameters is raised until the steps of a stage can move them
+    by `REACH`, at most to `LARGEST_RATE`.
+    """
+    share = min(method.train_share, 1.0 - method.train_share)
+    steps = max(1, method.stage_span(0)[1] - method.warmup) * max(1, int(share * rows) // method.batch)
+    rate = max(method.architecture.lr, min(LARGEST_RATE, REACH / steps))
+    return method.with_(architecture=replace(method.architecture, lr=rate))
 
 
 def _length(job: Stages, method: Method) -> dict[str, Any]:
@@ -266,20 +320,28 @@ def _length(job: Stages, method: Method) -> dict[str, Any]:
 def _timed(job: Stages, method: Method) -> tuple[float, float, int]:
     """Seconds of a step and of measuring a batch, and steps of an epoch, on a search of its own."""
     search = GradientSearch(job.space, job.task, method.with_(warmup=0), seed=job.config.seed, device=job.config.device)
+    stages = []
+    for stage in range(len(method.selection.starts)):
+        if stage:
+            search.enter(stage)
+        stages.append(_step_s(search))
+    search.inherited(job.space.largest(), 1)  # the first call also plans and makes layers
+    began = time.perf_counter()
+    search.inherited(job.space.largest(), 2)
+    return float(np.mean(stages)), (time.perf_counter() - began) / 2, search.data.steps
+
+
+def _step_s(search: GradientSearch) -> float:
+    """Seconds of a step of the search's present stage."""
     search.core.train()
-    architecture = job.space.largest()
-    pairs = search.data.batches(0)
     times: list[float] = []
-    for i in range(1 + TIMED_STEPS):
+    for i, (train, valid) in zip(range(1 + TIMED_STEPS), search.data.batches(0), strict=False):
         began = time.perf_counter()
-        train, valid = next(pairs)
-        method.update.step(search.stepper, train, valid, i)
+        search.method.update.step(search.stepper, train, valid, i)
         times.append(time.perf_counter() - began)
         if i and sum(times) > TIMED_S:
             break
-    began = time.perf_counter()
-    search.inherited(architecture, 2)
-    return min(times[1:]), (time.perf_counter() - began) / 2, search.data.steps
+    return min(times[1:] or times)
 
 
 __all__ = ["EpochStrategy", "SharedPaths", "SharedWeights", "method_of", "start"]

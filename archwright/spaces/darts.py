@@ -21,6 +21,7 @@ from archwright.operators.drop_path import DropPath
 from archwright.operators.head import Classifier
 from archwright.operators.pool import AvgPool, MaxPool
 from archwright.operators.skip import Skip
+from archwright.operators.skip_dropout import SkipDropout
 from archwright.operators.zero import Zero
 from archwright.registry import register
 from archwright.space import Space, oneof
@@ -49,11 +50,15 @@ class Candidate(Composite):
     stride: int = 1
     affine: bool = False
     drop_path: float = 0.0
+    skip_dropout: float = 0.0
 
     def flow(self, run: Run, *inputs: Any) -> Any:
         """Run the named operator, whose weights are its own; identities are never dropped."""
         y = run(self.inner(self.name, candidate(self.name, self.channels, self.stride, self.affine)), *inputs)
-        identity = self.name == "none" or (self.name == "skip_connect" and self.stride == 1)
+        skip = self.name == "skip_connect" and self.stride == 1
+        if skip and self.skip_dropout:
+            return run(self.inner("skip dropout", SkipDropout(self.skip_dropout)), y)
+        identity = self.name == "none" or skip
         return y if identity or not self.drop_path else run(self.inner("drop", DropPath(self.drop_path)), y)
 
     @classmethod

@@ -52,6 +52,17 @@ def test_a_target_that_cannot_be_met_gives_the_nearest_and_says_so(found):
     assert done.architecture.key in {a.architecture.key for a in done.attempts[1:]}
 
 
+def test_an_upper_limit_is_kept_from_below(found):
+    search, cost = found
+    target = float(np.quantile(cost.evaluate(search.space.sample(500, np.random.default_rng(0)))["macs_m"], 0.6))
+    done = meet_target(search, cost, "macs_m", target, biased(cost, 1.4), below=True)
+    assert done.met and done.measured <= target < done.attempts[0].measured
+    fast = meet_target(search, cost, "macs_m", target, biased(cost, 0.5), below=True)
+    assert fast.met and len(fast.attempts) == 1  # it need not be near the limit
+    slow = meet_target(search, cost, "macs_m", target, lambda a: 2.0 * target, below=True, rounds=2)
+    assert not slow.met
+
+
 def test_numbers_without_sense_are_refused(found):
     search, cost = found
     with pytest.raises(ConfigurationError, match="target > 0"):

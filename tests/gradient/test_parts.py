@@ -31,6 +31,7 @@ from archwright.gradient.relaxations.softmax import Softmax
 from archwright.gradient.schedules import cosine_power
 from archwright.gradient.selections.darts_edges import DartsEdges
 from archwright.gradient.selections.edges import edge_groups, skip_share
+from archwright.gradient.selections.progressive import Progressive
 from archwright.gradient.step import Stepper
 from archwright.gradient.updates.first_order import FirstOrder
 from archwright.gradient.updates.rarts import RARTS
@@ -357,7 +358,7 @@ def test_the_teachers_of_self_distillation_vote(mlp, features):
 
 
 def test_progressive_selection_leaves_fewer_options(cells, task):
-    search = search_of("p-darts", cells, task, warmup=0)
+    search = search_of("p-darts", cells, task, warmup=0, selection=Progressive())
     search.run(random=0)
     assert all(len(search.core.left(d.index)) == 3 for d in cells.decisions)
 

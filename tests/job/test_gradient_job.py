@@ -78,6 +78,46 @@ def test_limits_become_budgets_and_cheap_goals_expected_costs(finished):
     assert gradient.method_of(setup, (setup.counts,)).describe()["penalties"] == "Limit"  # nothing is learned
 
 
+@pytest.mark.parametrize("name", ["proxylessnas", "tanglenas"])
+def test_the_network_that_is_found_keeps_its_latency_as_measured(name, tmp_path, monkeypatch):
+    """On a machine where whole networks take three times as long as the table says."""
+    from types import SimpleNamespace
+
+    from archwright.costs.lut import LatencyTable
+    from archwright.job.stages import Stages
+
+    layers = tuple(Conv(oneof(8, 64), kernel=oneof(1, 5)) for _ in range(3))
+    space = Space(Sequential((*layers, Classifier(10))))
+    table = LatencyTable.build(space, (1, 8, 8), seconds=2.0)
+    spread = table.evaluate(space.sample(200, np.random.default_rng(0)))["latency_ms"]
+    limit = 3.5 * float(spread.min())
+    assert limit < spread.max()
+
+    def measure(nets, shape):  # stand-ins are the architectures themselves
+        return [SimpleNamespace(median_ms=3.0 * float(table.evaluate(a.code[None])["latency_ms"][0])) for a in nets]
+
+    monkeypatch.setattr(gradient, "build", lambda a, *shapes, seed: SimpleNamespace(to=lambda device: a))
+    monkeypatch.setattr(LatencyTable, "build", lambda *a, **k: table)
+    monkeypatch.setattr(Stages, "meter", lambda *a: SimpleNamespace(measure=measure))
+    seen = {}
+
+    def handed_over(job, problem, result, *rest):
+        seen.update(found=result.trials[-1].candidate.architecture, strategy=job.epochs)
+        raise _Stopped
+
+    monkeypatch.setattr(Stages, "first_network", lambda job: None)
+    monkeypatch.setattr(Stages, "baseline", handed_over)
+    with pytest.raises(_Stopped):
+        archwright.search(
+            space, "digits", strategy=name, maximize="accuracy_percent", subject_to=f"latency_ms<={limit}",
+            budget="2 trials", out=str(tmp_path / "run"), quiet=True, options={"strategy_options": {"batch": 128}},
+        )  # fmt: skip
+    by_table = float(table.evaluate(seen["found"].code[None])["latency_ms"][0])
+    assert 3.0 * by_table <= limit
+    plain = seen["strategy"].search.result(0).architecture
+    assert 3.0 * float(table.evaluate(plain.code[None])["latency_ms"][0]) > limit  # it had to be selected again
+
+
 class _Stopped(Exception):
     pass
 
@@ -107,6 +147,13 @@ def test_a_stopped_job_goes_on_to_the_same_trials(tmp_path, monkeypatch):
     assert got == wanted
     with pytest.raises(RunLogError):
         start(tmp_path / "part")
+
+
+def test_few_steps_raise_the_rate_of_the_architecture_and_many_do_not():
+    method = gradient.recipe("proxylessnas", epochs=4)  # 3 epochs of 8 steps decide
+    assert gradient._for_few_steps(method, 1151).architecture.lr == pytest.approx(1 / 24)
+    assert gradient._for_few_steps(method.with_(warmup=4), 128).architecture.lr == gradient.LARGEST_RATE
+    assert gradient._for_few_steps(gradient.recipe("proxylessnas"), 50_000).architecture.lr == 1e-3
 
 
 @pytest.mark.slow

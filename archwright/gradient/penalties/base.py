@@ -51,6 +51,9 @@ class Penalty:
     def epoch(self, core: Core) -> None:
         """An epoch is over."""
 
+    def restart(self) -> None:
+        """A new supernet begins."""
+
     def state(self) -> dict[str, Any]:
         """Plain values that the next step needs."""
         return {}

@@ -84,6 +84,10 @@ class SelfDistillation(Penalty):
         self.voters.append(voter)
         del self.voters[: -self.teachers]
 
+    def restart(self) -> None:
+        """Supernets of another depth have no vote."""
+        self.voters.clear()
+
     def tensors(self) -> dict[str, Tensor]:
         """The voters' tensors."""
         return {f"{i}/{name}": value for i, v in enumerate(self.voters) for name, value in v.state_dict().items()}

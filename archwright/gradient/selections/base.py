@@ -13,6 +13,7 @@ from archwright.gradient.relaxations.base import Relaxation
 from archwright.space import Architecture, Space
 
 if TYPE_CHECKING:
+    from archwright.gradient.core import Core
     from archwright.gradient.search import GradientSearch
 
 CANDIDATES = 20_000
@@ -31,6 +32,21 @@ class Selection(ABC):
 
     def after_epoch(self, search: GradientSearch) -> None:  # noqa: B027
         """An epoch is over: options may be removed for good."""
+
+    @property
+    def starts(self) -> tuple[float, ...]:
+        """Shares of the search at which its stages begin; warm-up and learning rates begin anew with each."""
+        return (0.0,)
+
+    def supernet_space(self, space: Space, stage: int) -> Space:
+        """The space of a stage's supernet: the decisions of the searched space, perhaps fewer cells."""
+        return space
+
+    def carry(self, old: Core, new: Core, stage: int) -> None:  # noqa: B027
+        """Hand over from the supernet of the stage that is over to that of `stage`."""
+
+    def before_epoch(self, search: GradientSearch) -> None:  # noqa: B027
+        """An epoch begins."""
 
     @abstractmethod
     def choose(self, search: GradientSearch) -> Architecture:

@@ -32,14 +32,17 @@ class DartsEdges(Selection):
 
     def choose(self, search: GradientSearch) -> Architecture:
         """The architecture of the rule; if a hard budget forbids it, the likeliest that is admitted."""
-        chances = [p.double().cpu().numpy() for p in search.core.probabilities(detach=True).values()]
-        code = np.array([int(p.argmax()) for p in chances], dtype=np.int64)
-        for group in edge_groups(search.space):
-            self._cut(code, chances, group, edge_weights(search, group))
-        code = legal_code(search.space, code)
+        code = legal_code(search.space, self.code(search, chances_of(search)))
         if not admitted(search, code[None])[0]:
             return likeliest(search)
         return search.space.architectures(code[None])[0]
+
+    def code(self, search: GradientSearch, chances: list[np.ndarray]) -> np.ndarray:
+        """Code (D,) by the rule from chances (options,) of each decision."""
+        code = np.array([int(p.argmax()) for p in chances], dtype=np.int64)
+        for group in edge_groups(search.space):
+            self._cut(code, chances, group, edge_weights(search, group))
+        return code
 
     def _cut(self, code: np.ndarray, chances: list[np.ndarray], group: EdgeGroup, weights: np.ndarray) -> None:
         strengths = []
@@ -51,6 +54,11 @@ class DartsEdges(Selection):
         order = np.argsort(-np.array(strengths) * weights, kind="stable")
         for i in order[self.edges :].tolist():
             code[group.decisions[i]] = group.none[i]
+
+
+def chances_of(search: GradientSearch) -> list[np.ndarray]:
+    """Chances of the options of every decision, (options,) each."""
+    return [p.double().cpu().numpy() for p in search.core.probabilities(detach=True).values()]
 
 
 def edge_weights(search: GradientSearch, group: EdgeGroup) -> np.ndarray:

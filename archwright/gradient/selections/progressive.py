@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 @register("selections", "progressive", labels={"trains": False})
 @dataclass(frozen=True)
 class Progressive(Selection):
-    """At given shares of the search the weakest options of every decision are removed (P-DARTS, Chen et al., 2019).
+    """At given shares of the search the weakest options of every decision are removed; the supernet stays.
 
-    P-DARTS keeps 8, 5, then 3 options while it deepens the network; DrNAS (Chen et al., 2021, section 3.3) halves them
-    once. With `fair`, a decision loses no more options than any other, so that none is decided before the rest (Chu et
-    al., 2020). The depth of the supernet itself does not grow.
+    DrNAS (Chen et al., 2021, section 3.3) removes some of them once; the default has the 8, 5 and 3 options of P-DARTS
+    (Chen et al., 2019), whose growing depth is `depth_growth`. A decision loses no more options than any other, so that
+    none is decided before the rest (Chu et al., 2020).
 
     Attributes:
         keep: shares of the options that are left after each stage.
