@@ -1,12 +1,13 @@
 """Runs of SCALE-Sim 3.0.0 as further reference cases, in the form that `hardware_cases.py` reads.
 
-    python benchmarks/scalesim_runs.py --python PATH_TO_PEERS_PYTHON --out FOLDER [--every 1] [--limit 2.5e7]
+    python benchmarks/scalesim_runs.py --python PATH_TO_PEERS_PYTHON --out FOLDER [--every 1] [--limit 1.5e6]
     python benchmarks/hardware_cases.py --cases FOLDER --out benchmarks/results/scalesim_runs.json --brief
 
 21 layers (convolutions with overlapping and strided windows, one whose windows pass the input's edge, pointwise,
 depthwise, matrix products) on 8 arrays with buffers from 4 KiB to 512 KiB and all three dataflows; `--limit` leaves
 out runs of more array-edge cycles than that. Most of the buffers are too small for their operands. The peers'
-environment is described in `hardware_peers.py`. Takes about half an hour; `--every 8` runs an eighth.
+environment is described in `hardware_peers.py`. Takes minutes with the default limit, an hour with 2.5e7; `--every 8`
+runs an eighth.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def main() -> None:
     parser.add_argument("--python", required=True, help="Python with SCALE-Sim")
     parser.add_argument("--out", type=Path, required=True, help="folder for scalesim.json")
     parser.add_argument("--every", type=int, default=1)
-    parser.add_argument("--limit", type=float, default=2.5e7)
+    parser.add_argument("--limit", type=float, default=1.5e6)
     a = parser.parse_args()
     runs = [r for r in itertools.product(LAYERS, ARRAYS, ("ws", "os", "is")) if work(*r) < a.limit]
     runs = sorted(runs, key=lambda r: work(*r))[:: a.every]
