@@ -179,21 +179,22 @@ def input_reads(layer: Layer, capacity: int) -> int:
 def filter_reads(layer: Layer, capacity: int) -> int:
     """DRAM reads of the weights."""
     window, filters = layer.window, layer.filters
-    if layer.code == 1:
+    passes = -(-layer.n_out // (layer.rows if layer.code == 0 else layer.cols))
+    if layer.code == 1 or passes == 1:
         return window * filters
     buffer = Buffer(capacity, window * filters)
     elements, kernels = np.arange(window), np.arange(filters) * window
 
     if layer.code == 0:
         for columns in _folds(filters, layer.cols):
-            buffer.repeat(partial(_skewed, elements, kernels[columns], _all), -(-layer.n_out // layer.rows))
+            buffer.repeat(partial(_skewed, elements, kernels[columns], _all), passes)
         return buffer.reads
 
     def streams(size: int) -> Iterator[Addresses]:
         for lines in _folds(window, layer.rows):
             yield from _skewed(kernels, elements[lines], _all, size)
 
-    buffer.repeat(streams, -(-layer.n_out // layer.cols))
+    buffer.repeat(streams, passes)
     return buffer.reads
 
 
