@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import time
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from common import finish
@@ -36,21 +38,35 @@ def resnet_kernels() -> Kernels:
     )
 
 
+def simulated(cost: Any, codes: np.ndarray, keep: Path | None) -> tuple[dict[str, np.ndarray], float]:
+    """Metrics of the designs and seconds a design, from `keep` where it holds these designs."""
+    if keep is not None and keep.exists():
+        stored = dict(np.load(keep))
+        if np.array_equal(stored.pop("codes"), codes):
+            seconds = float(stored.pop("simulator_s"))
+            return stored, seconds
+    start = time.perf_counter()
+    columns = cost.evaluate(codes)
+    seconds = (time.perf_counter() - start) / len(codes)
+    if keep is not None:
+        np.savez(keep, codes=codes, simulator_s=seconds, **columns)
+    return columns, seconds
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--designs", type=int, default=30000)
     parser.add_argument("--requests", type=int, default=500)
     parser.add_argument("--trace", default="stream", choices=["stream", "random", "network"])
     parser.add_argument("--trees", type=int, default=800)
+    parser.add_argument("--keep", type=Path, help="file that keeps the simulated designs for a further run")
     parser.add_argument("--no-write", action="store_true")
     a = parser.parse_args()
     space = Space(controller_space())
     trace = of_network(resnet_kernels(), a.requests) if a.trace == "network" else a.trace
     cost = get("costs", "dram_controller")(space, trace=trace, requests=a.requests)
     codes = space.sample(a.designs, np.random.default_rng(0)).codes
-    start = time.perf_counter()
-    columns = cost.evaluate(codes)
-    simulated_s = (time.perf_counter() - start) / a.designs
+    columns, simulated_s = simulated(cost, codes, a.keep)
     cut = int(0.8 * a.designs)
     known, unseen = ({m: v[s] for m, v in columns.items()} for s in (slice(cut), slice(cut, None)))
     start = time.perf_counter()

@@ -31,6 +31,7 @@ AGENTS: dict[str, list[dict[str, Any]]] = {
     "random": [{}],
     "genetic": [{}],
     "ant_colony": [{}],
+    "bayesian": [{}, {"starts": 20}, {"labels": 64}],
     "regularized_evolution": [{"population": 20, "sample": 5}, {}, {"population": 50, "sample": 10}],
     "reinforce": [{}, {"rate": 5e-4}, {"rate": 2e-2}, {"round_size": 40}, {"entropy": 0.1}],
     "ppo": [{}, {"rate": 3e-4}, {"rate": 2e-2}, {"round_size": 10}, {"entropy": 0.1}],

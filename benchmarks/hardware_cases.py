@@ -25,7 +25,7 @@ from scipy.stats import kendalltau
 sys.path.insert(0, str(Path(__file__).parent))
 from networks import alexnet, conv_of, residual_elements, resnet, retinanet
 
-from archwright.costs import dataflow, decoder, fpga, llm, row_stationary, systolic
+from archwright.costs import dataflow, decoder, fpga, llm, row_stationary, systolic, systolic_replay
 from archwright.errors import ArchwrightError
 from archwright.platforms import load
 
@@ -88,14 +88,20 @@ def scalesim(cases: list[Case], report: Report) -> None:
             for name, ours, theirs in zip(names, bounded, column("total_cycles"), strict=True):
                 report.add("systolic.user_cycles", name, ours, theirs)
             continue
+        replayed = systolic_replay.replayed_traffic(
+            geometry, column("k"), column("rows"), column("cols"), codes, buffers,
+            input_size=(column("ifh"), column("ifw")),
+        )  # fmt: skip
         pairs = {
             "cycles": (counts.cycles, "total_cycles"),
             "sram_ifmap": (counts.ifmap_reads, "sram_ifmap_reads"),
             "sram_filter": (counts.filter_reads, "sram_filter_reads"),
             "sram_ofmap": (counts.ofmap_writes, "sram_ofmap_writes"),
-            "dram_ifmap": (traffic.ifmap_reads, "dram_ifmap_reads"),
-            "dram_filter": (traffic.filter_reads, "dram_filter_reads"),
-            "dram_ofmap": (traffic.ofmap_writes, "dram_ofmap_writes"),
+            "dram_ifmap": (replayed.ifmap_reads, "dram_ifmap_reads"),
+            "dram_filter": (replayed.filter_reads, "dram_filter_reads"),
+            "dram_ofmap": (replayed.ofmap_writes, "dram_ofmap_writes"),
+            "dram_ifmap_closed_form": (traffic.ifmap_reads, "dram_ifmap_reads"),
+            "dram_filter_closed_form": (traffic.filter_reads, "dram_filter_reads"),
             "utilisation": (100 * counts.utilisation_share, "overall_util_pct"),
         }
         for model, (values, key) in pairs.items():

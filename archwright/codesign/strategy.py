@@ -43,8 +43,8 @@ class JointEvolution(Rounds):
         seed: int = 0,
         known: Mapping[str, np.ndarray] | None = None,
         population: int = 40,
-        local: float = 0.3,
-        combined: float = 0.4,
+        local: float = 0.2,
+        combined: float = 0.6,
         lead: int = 8,
     ) -> None:
         check_option("population", population, 2)
@@ -159,7 +159,9 @@ class JointEvolution(Rounds):
             led = k == 0 and self._lead > 0  # the hardware that suits the best known networks best
             machine = self._memory.codes[self._suited if led else rng.choice(self._front)]
             hardware = self._parts.get("accelerators", np.zeros(0, np.int64))
-            for row, networks in zip(group, self._model.propose(machine[hardware], len(group), rng), strict=False):
+            unseen = k != 1
+            proposed = self._model.propose(machine[hardware], len(group), rng, unseen=unseen)
+            for row, networks in zip(group, proposed, strict=False):
                 codes[row] = machine
                 for task, own in networks.items():
                     codes[row, self._parts[f"tasks.{task}"]] = own

@@ -8,7 +8,8 @@ mode: the cycle count is the index of the last cycle (one less), and the output 
 dataflow and of drained lines hold the simulator's bubbles.
 
 Known error: DRAM reads suppose that an operand that does not fit the active half of its buffer is read again by every
-pass that needs it; the simulator's flush-when-full buffer keeps a tail of it now and then. No stalls are modelled
+pass that needs it; the simulator's flush-when-full buffer keeps a tail of it now and then
+(`systolic_replay.replayed_traffic` is exact, and slow). No stalls are modelled
 except by `bounded_cycles`, a roofline over the three DRAM streams.
 """
 

@@ -101,3 +101,33 @@ def test_energies_are_split_into_networks_and_machines():
         code = np.asarray(t.candidate.architecture.code)
         k, m = model._seen["a"][code[nets].tobytes()], model._machines[code[hardware].tobytes()]
         assert np.exp(net[k] + machine[m]) == pytest.approx(t.metrics["a_energy_mj"], rel=0.05)
+
+
+def test_networks_beside_the_best_are_predicted_before_they_are_seen():
+    model = PartModel(problem(), _parts(SPACE))
+    codes = SPACE.sample(120, np.random.default_rng(5)).codes.copy()
+    hardware = [d.index for d in SPACE.decisions if d.path.startswith("accelerators")]
+    parts = {t: [d.index for d in SPACE.decisions if d.path.startswith(f"tasks.{t}.")] for t in TASKS}
+    codes[:, hardware] = codes[0, hardware]
+
+    def accuracy(own):
+        return 40.0 + 3.0 * own.sum(axis=-1)
+
+    def energy(own):
+        return 1.0 + 0.1 * (own == 3).sum(axis=-1) + 0.2 * (own == 2).sum(axis=-1)
+
+    columns = [
+        {f"{t}_accuracy_percent": float(accuracy(c[d])) for t, d in parts.items()}
+        | {f"{t}_energy_mj": float(energy(c[d])) for t, d in parts.items()}
+        for c in codes
+    ]
+    model.add([trial(i, c, m) for i, (c, m) in enumerate(zip(codes, columns, strict=True))])
+    kept = np.arange(len(model._seen["a"]))
+    fresh, losses = model._around("a", kept, 0, np.random.default_rng(6))
+    assert len(fresh) > 20
+    assert not any(c.tobytes() in model._seen["a"] for c in fresh)
+    for sign_and_truth, predicted in zip((-accuracy(fresh), energy(fresh)), losses.T, strict=True):
+        assert np.median(np.abs(predicted / sign_and_truth - 1)) < 0.05
+        assert np.corrcoef(predicted, sign_and_truth)[0, 1] > 0.9
+    proposals = model.propose(codes[0, hardware], 12, np.random.default_rng(7), unseen=True)
+    assert any(p["a"].tobytes() not in model._seen["a"] for p in proposals)
