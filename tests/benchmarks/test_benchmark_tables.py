@@ -156,6 +156,18 @@ def test_sizes_of_decoders_equal_the_table_but_for_vocabulary_and_positions(scal
     assert (body + hwgpt.vocabulary_params(width) == np.round(table.read("params_m", rows) * 1e6)).all()
 
 
+def test_sizes_of_encoders_equal_the_table_at_the_sizes_it_was_counted_with(tables):
+    table = load("bert-glue500")
+    codes = np.array(table.codes)
+    for d in table.space.decisions:
+        if d.label == "hidden" or d.label.endswith("ffn.hidden"):  # the table's counts are those of 256 and 1024
+            codes[codes[:, d.index] >= 0, d.index] = d.options.index(256 if d.label == "hidden" else 1024)
+    counted = Counts(table.space, (128,)).evaluate(Architectures(table.space, codes))
+    head = 256 * 256 + 256 + 2 * 256 + 2
+    encoder = np.round(counted["params_m"] * 1e6) - head
+    assert (encoder == np.round(table.read("params_m", np.arange(500)) * 1e6)).all()
+
+
 def test_a_query_is_one_training_and_the_truth_a_mean(tables):
     table = load("nasbench201-cifar100")
     rows = np.arange(2000)
