@@ -6,6 +6,9 @@ from scipy.fft import dct, fft2
 
 from archwright import tasks
 from archwright.errors import ConfigurationError, SpaceError
+from archwright.nets import build
+from archwright.nets.recipe import Recipe
+from archwright.nets.train import evaluate, train
 from archwright.operators.span_attention import SpanAttention
 from archwright.operators.spectral_mixing import SpectralMixing
 from archwright.operators.token_embedding import TokenEmbedding
@@ -16,6 +19,20 @@ from archwright.spaces.flexibert import OPERATORS, flexibert
 def test_the_space_has_every_encoder_of_two_or_four_layers():
     assert flexibert().size() == 2 * (48**2 + 48**4)
     assert set(flexibert().decision("parts.3#0.operator").options) == set(OPERATORS)
+
+
+@pytest.mark.slow
+def test_an_encoder_learns_which_token_is_marked():
+    task = tasks.load("synthetic_tokens")
+    sizes = {"widths": (16, 32), "feed_forward": (32, 64), "embedding": 16, "vocabulary": 18}
+    chosen = {"hidden": 32, "depth": 2}
+    for i in range(2):
+        layer = {"operator": "DSC/5", "heads": 2, "ffn.hidden": 64, "ffn.stacks": 1}
+        chosen |= {f"parts.3#{i}.{name}": value for name, value in layer.items()}
+    net = build(flexibert(task.input_shape, task.outputs, **sizes).architecture(chosen), task.input_shape, seed=0)
+    before = evaluate(net, task, "test")["accuracy_percent"]
+    train(net, task, Recipe(epochs=6, lr=3e-3), seed=0)
+    assert before < 40.0 and evaluate(net, task, "test")["accuracy_percent"] > 90.0
 
 
 def test_synthetic_tokens_are_ids_whose_marked_one_gives_the_class():
