@@ -40,7 +40,7 @@ def test_the_plain_outputs_are_those_after_the_last_token():
     nets = [build(s.architectures(code)[0], (5,), seed=0).eval() for s in (last, every)]
     ids = torch.randint(0, 20, (3, 5)).float()
     with torch.no_grad():
-        assert torch.equal(nets[0](ids), nets[1](ids)[:, -1])
+        assert torch.allclose(nets[0](ids), nets[1](ids)[:, -1], atol=1e-5)
 
 
 def test_outputs_after_every_patch_are_refused():
