@@ -68,6 +68,7 @@ class BertLayer(Composite):
     labels={
         "family": "transformer",
         "inputs": "tokens",
+        "mixed": False,  # heads divide the width, so their size changes with it; sampled paths share weights
         "small": {
             "operators": ("SA/SDP", "SA/WMA", "LT/DFT", "DSC/5"),
             "widths": (8, 12),
