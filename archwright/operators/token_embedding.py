@@ -25,12 +25,15 @@ POSITIONS = ("learned", "waves", "none")
 class Tokens(nn.Module):
     """A row of a table for each id, plus a row for each position, or waves that need no weights."""
 
-    def __init__(self, vocabulary: int, features: int, rows: int = 0, waves: bool = False, types: int = 0) -> None:
+    def __init__(self, vocabulary: int, features: int, rows: int = 0, waves: int = 0, types: int = 0) -> None:
         super().__init__()
         self.word = nn.Parameter(0.02 * torch.randn(vocabulary, features))
         self.position = nn.Parameter(0.02 * torch.randn(rows, features)) if rows else None
         self.segment = nn.Parameter(0.02 * torch.randn(types, features)) if types else None
-        self.waves = waves
+        channel = torch.arange(features)
+        angle = torch.arange(waves)[:, None] * 10000.0 ** (-2 * (channel % 64 // 2) / 64)
+        table = torch.where(channel % 2 == 0, angle.sin(), angle.cos())
+        self.register_buffer("waves", table if waves else None)  # supernets cut and mix it as they do weights
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """(b, l) -> (b, l, features)."""
@@ -40,12 +43,8 @@ class Tokens(nn.Module):
             x = x + self.position[: x.shape[1]]
         if self.segment is not None:
             x = x + self.segment[0]
-        if self.waves:
-            place = torch.arange(x.shape[1], device=x.device, dtype=x.dtype)[:, None]
-            channel = torch.arange(x.shape[2], device=x.device, dtype=x.dtype)
-            pace = torch.exp(-9.210340371976184 * 2 * (channel // 2) / x.shape[2])  # 10000^(-2i / features)
-            angle = place * pace
-            x = x + torch.where(channel % 2 == 0, angle.sin(), angle.cos())
+        if self.waves is not None:
+            x = x + self.waves[: x.shape[1]]
         return x
 
 
@@ -55,9 +54,9 @@ class TokenEmbedding(Leaf):
     """Token ids (L,) -> (L, D).
 
     `position`: `learned` rows (Devlin et al., 2019, figure 2), `waves` without weights (Vaswani et al., 2017, section
-    3.5), or `none`. `positions` is the number of learned rows, the input's length when None. `types` is the number of
-    rows of a table of segments, the first of which is added to every token (Devlin et al., 2019); inputs of one segment
-    read no other.
+    3.5; 32 wave lengths that repeat every 64 features, so that they do not depend on D), or `none`. `positions` is the
+    number of learned rows, the input's length when None. `types` is the number of rows of a table of segments, the
+    first of which is added to every token (Devlin et al., 2019); inputs of one segment read no other.
     """
 
     elastic: ClassVar[frozenset[str]] = frozenset({"features"})
@@ -84,7 +83,7 @@ class TokenEmbedding(Leaf):
             vocabulary=self.vocabulary,
             features=self.features,
             rows=self._rows(inputs),
-            waves=self.position == "waves",
+            waves=inputs[0][0] if self.position == "waves" else 0,
             types=self.types,
         )
 
@@ -96,11 +95,12 @@ class TokenEmbedding(Leaf):
     def counts(self, *inputs: Shape) -> Counts:
         """Tables alone; a look-up multiplies nothing."""
         rows = self.vocabulary + self._rows(inputs) + self.types
-        return tally(self.output(*inputs), params=rows * self.features)
+        fixed = inputs[0][0] * self.features if self.position == "waves" else 0
+        return tally(self.output(*inputs), params=rows * self.features, buffers=fixed)
 
     def axes(self) -> Mapping[str, tuple[str | None, ...]]:
         """Features are cut, rows never."""
-        return {name: (None, "out") for name in ("word", "position", "segment")}
+        return {name: (None, "out") for name in ("word", "position", "segment", "waves")}
 
     @classmethod
     def examples(cls) -> Sequence[Example]:

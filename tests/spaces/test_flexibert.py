@@ -85,7 +85,7 @@ def test_embeddings_read_ids_and_add_positions():
     waves = TokenEmbedding(4, 7, "waves").module((3,))
     first = waves(ids)[0] - waves.word[[0, 6, 2]]
     assert torch.allclose(first[:, 0], torch.arange(3.0).sin()) and torch.allclose(first[:, 1], torch.arange(3.0).cos())
-    assert torch.allclose(first[:, 2], (torch.arange(3.0) / 100).sin())
+    assert torch.allclose(first[:, 2], (torch.arange(3.0) * 10000 ** (-2 / 64)).sin())
 
 
 def test_what_does_not_fit_is_refused():
