@@ -27,6 +27,7 @@ class Tokens(nn.Module):
 
     def __init__(self, vocabulary: int, features: int, rows: int = 0, waves: int = 0, types: int = 0) -> None:
         super().__init__()
+        self.waves: torch.Tensor | None
         self.word = nn.Parameter(0.02 * torch.randn(vocabulary, features))
         self.position = nn.Parameter(0.02 * torch.randn(rows, features)) if rows else None
         self.segment = nn.Parameter(0.02 * torch.randn(types, features)) if types else None
