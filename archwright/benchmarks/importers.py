@@ -3,7 +3,7 @@
 `import_file` recognises a file by its content, reads it with a reader that runs nothing, and writes a folder of
 columns. Formats: NAS-Bench-201 is one `torch.save` of `meta_archs` and `arch2infos` (Dong & Yang, 2020); NATS-Bench a
 folder of one bzip2 pickle an architecture beside `meta.pickle.pbz2` (Dong et al., 2021); HW-NAS-Bench a pickle of lists
-per device (Li et al., 2021).
+per device for NAS-Bench-201, and of tables of operators for FBNet (Li et al., 2021).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from archwright.benchmarks.columns import ColumnFolder, cache_root
+from archwright.benchmarks.fbnet_lookup import fbnet_columns
 from archwright.benchmarks.safe_pickle import load_pickle, load_torch
 from archwright.benchmarks.table import Measured, TableBenchmark
 from archwright.errors import ConfigurationError, SpaceError
@@ -57,8 +58,9 @@ def _of_pickle(path: Path, progress: Callable[[int], None] | None) -> Mapping[st
     data = load_pickle(path)
     if isinstance(data, Mapping) and "arch2infos" in data:
         return accuracy_columns(_of_archive(data, path), progress)
-    if isinstance(data, Mapping) and "nasbench201" in data:
-        return hardware_columns(data["nasbench201"])
+    if isinstance(data, Mapping) and ("nasbench201" in data or "fbnet" in data):
+        columns = dict(hardware_columns(data["nasbench201"])) if "nasbench201" in data else {}
+        return columns | dict(fbnet_columns(data.get("fbnet") or {}))
     keys = sorted(map(str, data))[:5] if isinstance(data, Mapping) else type(data).__name__
     raise ConfigurationError(f"{path} holds {keys}, expected the keys of NAS-Bench-201 or HW-NAS-Bench")
 

@@ -16,18 +16,24 @@ from archwright.registry import register
 
 
 class FeedForward(nn.Module):
-    """Linear, activation, dropout, linear."""
+    """Linear, activation, dropout, linear; `more` hidden layers with activations between."""
 
-    def __init__(self, features: int, hidden: int, activation: str = "GELU", dropout: float = 0.0) -> None:
+    def __init__(
+        self, features: int, hidden: int, activation: str = "GELU", dropout: float = 0.0, more: int = 0
+    ) -> None:
         super().__init__()
         self.up = nn.Linear(features, hidden)
         self.act = getattr(nn, activation)()
+        self.more = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(more))
         self.dropout = nn.Dropout(dropout)
         self.down = nn.Linear(hidden, features)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(b, ..., features) -> (b, ..., features)."""
-        return self.down(self.dropout(self.act(self.up(x))))
+        y = self.act(self.up(x))
+        for layer in self.more:
+            y = self.act(layer(y))
+        return self.down(self.dropout(y))
 
 
 class GatedFeedForward(nn.Module):
@@ -53,7 +59,8 @@ class GatedFeedForward(nn.Module):
 class FFN(Leaf):
     """Position-wise feed-forward network (Vaswani et al., 2017, section 3.3) of tokens (L, D) or features (F,).
 
-    `hidden` None means `ratio` times the features.
+    `hidden` None means `ratio` times the features. `stacks` hidden layers follow each other, one by default (Tuli et
+    al., 2022, section 3.1, stack them).
     """
 
     elastic: ClassVar[frozenset[str]] = frozenset({"hidden", "ratio"})
@@ -62,9 +69,11 @@ class FFN(Leaf):
     ratio: float = 4.0
     activation: str = "gelu"
     dropout: float = 0.0
+    stacks: int = 1
 
     def _hidden(self, inputs: tuple[Shape, ...]) -> int:
         shape = ranked(self, inputs, 1, 2)
+        positive(self, "stacks")
         if self.hidden is None:
             return scaled(shape[-1], self.ratio)
         positive(self, "hidden")
@@ -78,6 +87,7 @@ class FFN(Leaf):
             hidden=self._hidden(inputs),
             activation=activation_class(self, self.activation),
             dropout=self.dropout,
+            more=self.stacks - 1,
         )
 
     def output(self, *inputs: Shape) -> Shape:
@@ -86,10 +96,11 @@ class FFN(Leaf):
         return inputs[0]
 
     def counts(self, *inputs: Shape) -> Counts:
-        """Two linear maps of every token."""
+        """Two linear maps of every token, and those between."""
         hidden, features = self._hidden(inputs), inputs[0][-1]
-        weights = 2 * hidden * features
-        return tally(inputs[0], params=weights + hidden + features, macs=weights * math.prod(inputs[0][:-1]))
+        weights = 2 * hidden * features + (self.stacks - 1) * hidden**2
+        params = weights + self.stacks * hidden + features
+        return tally(inputs[0], params=params, macs=weights * math.prod(inputs[0][:-1]))
 
     def axes(self) -> Mapping[str, tuple[str | None, ...]]:
         """Features in and out are the same axis."""
@@ -98,12 +109,18 @@ class FFN(Leaf):
             "up.bias": ("hidden",),
             "down.weight": ("in", "hidden"),
             "down.bias": ("in",),
+            **{f"more.{k}.weight": ("hidden", "hidden") for k in range(self.stacks - 1)},
+            **{f"more.{k}.bias": ("hidden",) for k in range(self.stacks - 1)},
         }
 
     @classmethod
     def examples(cls) -> Sequence[Example]:
-        """By size and by ratio, tokens and features."""
-        return [(cls(hidden=16), ((5, 8),)), (cls(ratio=3.0, activation="relu", dropout=0.1), ((8,),))]
+        """By size and by ratio, tokens and features, stacked."""
+        return [
+            (cls(hidden=16), ((5, 8),)),
+            (cls(ratio=3.0, activation="relu", dropout=0.1), ((8,),)),
+            (cls(hidden=12, stacks=3), ((5, 8),)),
+        ]
 
 
 @register("operators", "glu_ffn", labels={"family": "ffn"})

@@ -116,7 +116,7 @@ class GlobalPool(Leaf):
     """One vector for a whole series, image or sequence of tokens.
 
     `kind` is `avg` or `max` over the positions of channels-first inputs (C, ...); `token_avg`, `token_max` over the
-    tokens of (L, D); `cls` takes the first token.
+    tokens of (L, D); `cls` takes the first token, `last` the last, which alone has read all under a causal mask.
     """
 
     kind: str = "avg"
@@ -143,11 +143,12 @@ class GlobalPool(Leaf):
             (cls("token_avg"), ((5, 4),)),
             (cls("token_max"), ((5, 4),)),
             (cls("cls"), ((5, 4),)),
+            (cls("last"), ((5, 4),)),
         ]
 
 
 class GlobalPooling(nn.Module):
-    """Mean or maximum over all positions, or the first token."""
+    """Mean or maximum over all positions, or the first or last token."""
 
     def __init__(self, kind: str = "avg") -> None:
         super().__init__()
@@ -155,13 +156,13 @@ class GlobalPooling(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(b, c, ...) or (b, l, c) -> (b, c)."""
-        if self.kind == "cls":
-            return x[:, 0]
+        if self.kind in ("cls", "last"):
+            return x[:, 0 if self.kind == "cls" else -1]
         x = x.transpose(1, 2) if self.kind.startswith("token") else x.flatten(2)  # (b, c, positions)
         return x.mean(2) if self.kind.endswith("avg") else x.amax(2)
 
 
-POOLS = ("avg", "max", "token_avg", "token_max", "cls")
+POOLS = ("avg", "max", "token_avg", "token_max", "cls", "last")
 
 
 def pooled(operator: Operator, kind: str, inputs: tuple[Shape, ...]) -> Shape:

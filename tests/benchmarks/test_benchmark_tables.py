@@ -13,7 +13,7 @@ from archwright.errors import ConfigurationError, EvaluationError, SpaceError
 from archwright.evaluators.table import TableEvaluator, TableScores
 from archwright.nets import build
 from archwright.space import Architectures
-from archwright.spaces import hwgpt, nasbench101, nasbench201
+from archwright.spaces import nasbench101, nasbench201
 
 pytestmark = pytest.mark.data
 
@@ -145,15 +145,23 @@ def test_sizes_of_graph_cells_equal_the_table_and_codes_give_its_graphs_back(tab
 
 
 @pytest.mark.parametrize("scale", ["s", "m", "l"])
-def test_sizes_of_decoders_equal_the_table_but_for_vocabulary_and_positions(scale, tables):
+def test_sizes_of_decoders_equal_the_table(scale, tables):
     table = load(f"hwgpt-{scale}")
     rows = np.random.default_rng(0).choice(len(table.codes), 300, replace=False)
-    shape, outputs, patch = (1, 64), 10, 4
-    counted = Counts(table.space, shape).evaluate(Architectures(table.space, table.codes[rows]))
-    width = np.array(hwgpt.SCALES[scale].widths)[table.codes[rows, 0]]
-    replaced = width * (patch + 1 + shape[1] // patch) + (width + 1) * outputs  # patches, positions, classifier
-    body = np.round(counted["params_m"] * 1e6) - replaced
-    assert (body + hwgpt.vocabulary_params(width) == np.round(table.read("params_m", rows) * 1e6)).all()
+    counted = Counts(table.space, (64,)).evaluate(Architectures(table.space, table.codes[rows]))
+    assert (np.round(counted["params_m"] * 1e6) == np.round(table.read("params_m", rows) * 1e6)).all()
+
+
+def test_sizes_of_encoders_equal_the_table_at_the_sizes_it_was_counted_with(tables):
+    table = load("bert-glue500")
+    codes = np.array(table.codes)
+    for d in table.space.decisions:
+        if d.label == "hidden" or d.label.endswith("ffn.hidden"):  # the table's counts are those of 256 and 1024
+            codes[codes[:, d.index] >= 0, d.index] = d.options.index(256 if d.label == "hidden" else 1024)
+    counted = Counts(table.space, (128,)).evaluate(Architectures(table.space, codes))
+    head = 256 * 256 + 256 + 2 * 256 + 2
+    encoder = np.round(counted["params_m"] * 1e6) - head
+    assert (encoder == np.round(table.read("params_m", np.arange(500)) * 1e6)).all()
 
 
 def test_a_query_is_one_training_and_the_truth_a_mean(tables):

@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from archwright.benchmarks.columns import ColumnFolder
+from archwright.benchmarks.fbnet_lookup import DATASETS, FBNetLookup, layer_keys, rest_keys
 from archwright.benchmarks.importers import import_file, imported_nasbench201
 from archwright.benchmarks.safe_pickle import load_pickle
-from archwright.errors import ConfigurationError
-from archwright.spaces.nasbench201 import to_string
+from archwright.errors import ConfigurationError, EvaluationError
+from archwright.spaces.fbnet import fbnet
+from archwright.spaces.nasbench201 import nasbench201, to_string
 
 CODES = np.array([[3, 3, 3, 1, 3, 3], [0, 0, 0, 0, 0, 0], [1, 2, 3, 4, 0, 1]], np.int16)
 
@@ -123,6 +125,55 @@ def test_hw_nas_bench_becomes_columns(tmp_path):
     assert columns["cifar100_edgegpu_energy_mj"].tolist() == [0.1, 0.2, 0.3]
     assert columns["cifar10_eyeriss_intensity_score"].tolist() == [5.0, 6.0, 7.0]
     assert (columns["ops"] == CODES).all()
+
+
+def fbnet_table(drop=()):
+    """Every entry that the two data sets need, worth its own place in the list."""
+    keys = [k for s in DATASETS.values() for k in (*(c for layer in layer_keys(s) for c in layer), *rest_keys(s))]
+    return {k: float(i) for i, k in enumerate(dict.fromkeys(keys)) if k not in drop}
+
+
+def test_the_names_of_fbnet_operators_are_the_published_ones():
+    layers = list(layer_keys(DATASETS["ImageNet"]))
+    assert len(layers) == 22 and all(len(layer) == 9 for layer in layers)
+    assert layers[0][0] == "ConvBlock_H112_W112_Cin16_Cout16_exp1_kernel3_stride1_group1"
+    assert layers[1][5] == "ConvBlock_H112_W112_Cin16_Cout24_exp1_kernel5_stride2_group2"
+    assert layers[21][8] == "Skip_H7_W7_Cin184_Cout352_stride1"
+    assert rest_keys(DATASETS["cifar100"]) == [
+        "ConvNorm_H32_W32_Cin3_Cout16_kernel3_stride1_group1",
+        "ConvNorm_H4_W4_Cin352_Cout1504_kernel1_stride1_group1",
+        "AvgP_H4_W4_Cin1504_Cout1504_kernel4_stride1",
+        "FC_Cin1504_Cout100",
+    ]
+
+
+@pytest.mark.parametrize("dataset", ["cifar100", "ImageNet"])
+def test_fbnet_tables_of_hw_nas_bench_become_costs_of_whole_networks(dataset, tmp_path):
+    table = fbnet_table()
+    path = tmp_path / "HW-NAS-Bench-v1_0.pickle"
+    path.write_bytes(pickle.dumps({"fbnet": {"edgegpu_latency": table, "fpga_energy": table, "other": {}}}))
+    costs = FBNetLookup(import_file(path, tmp_path / "columns"), dataset)
+    assert costs.metrics == ("edgegpu_latency_ms", "fpga_energy_mj")
+    found = fbnet((3, 224, 224), 1000).sample(20, np.random.default_rng(0))
+    sizes = DATASETS[dataset]
+    layers = list(layer_keys(sizes))
+    expected = [
+        sum(table[layers[i][k]] for i, k in enumerate(code)) + sum(table[k] for k in rest_keys(sizes))
+        for code in found.codes
+    ]
+    assert costs.evaluate(found)["edgegpu_latency_ms"].tolist() == expected
+    with pytest.raises(ConfigurationError, match="cifar10'"):
+        FBNetLookup(tmp_path / "columns", "cifar10")
+    with pytest.raises(EvaluationError, match="22 layers"):
+        costs.evaluate(nasbench201().sample(1, np.random.default_rng(0)))
+
+
+def test_a_missing_entry_of_an_fbnet_table_is_named(tmp_path):
+    path = tmp_path / "HW-NAS-Bench-v1_0.pickle"
+    table = fbnet_table(drop=("FC_Cin1504_Cout100",))
+    path.write_bytes(pickle.dumps({"fbnet": {"raspi4_latency": table}}))
+    with pytest.raises(ConfigurationError, match=r"raspi4_latency.*FC_Cin1504_Cout100"):
+        import_file(path, tmp_path / "columns")
 
 
 class Evil:

@@ -12,11 +12,12 @@ from archwright.errors import SpaceError
 from archwright.nets import Supernet
 from archwright.nets.mixing import Mixing, one_hot
 
-SHAPES = {"images": (3, 16, 16), "series": (2, 16), "tables": (7,)}
+SHAPES = {"images": (3, 16, 16), "series": (2, 16), "tables": (7,), "tokens": (16,)}
 CASES = [
     pytest.param(name, kind, id=f"{name}-{kind}")
     for name in registry.names("spaces")
     for kind in registry.entries("spaces")[name].labels["inputs"].split(", ")
+    if registry.entries("spaces")[name].labels.get("mixed", True)
 ]
 
 
@@ -74,3 +75,9 @@ def test_a_space_whose_operators_depend_on_too_much_says_why():
     space = registry.get("spaces", "nasnet")((3, 8, 8), 3, channels=2, cells=0, operators=("identity", "conv_1x1"))
     with pytest.raises(SpaceError, match="sampled paths"):
         Supernet(space, (3, 8, 8)).mixture(torch.randn(2, 3, 8, 8), soft(space))
+
+
+def test_a_space_whose_heads_grow_with_its_width_says_why():
+    net = supernet_of("flexibert", (16,))
+    with pytest.raises(SpaceError, match="head_dim that changes with a decision"):
+        net.mixture(torch.randn(2, 16, dtype=torch.float64), soft(net.space))
