@@ -2,10 +2,11 @@
 
 The peers train from scratch what random sampling and Optuna's NSGA-II propose.
 
-All share space, data, machine, training recipe and latency protocol, and run one after the other on one thread.
-Networks count as delivered: trained weights, error on the test part, latency measured anew and in turns after the
-search (that measurement is not in anybody's time). The reference point is the nadir of the union of the fronts of all
-runs, that is the worst error and the worst latency on any of them.
+All share space, data, machine, training recipe and latency protocol, and run one after the other on one thread; the job
+leaves out the random search that its report shows beside it. Networks count as delivered: trained weights, error on the
+test part, latency measured anew after the searches of a seed, the networks of all methods in turns, so that what else
+the machine does slows all alike (that measurement is not in anybody's time). The reference point is the nadir of the
+union of the fronts of all runs, that is the worst error and the worst latency on any of them.
 
 `python benchmarks/hypervolume.py --data digits --seconds 60`
 
@@ -18,6 +19,7 @@ import argparse
 import json
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -118,15 +120,15 @@ def optuna_proposals(space: Any, seed: int) -> Any:
     return ask, tell
 
 
-def scored(task: Any, delivered: Delivered) -> np.ndarray:
-    """(n, 2): test error in percent, measured latency in ms; the networks are measured in turns."""
+def scored(task: Any, delivered: Mapping[str, Delivered]) -> dict[str, np.ndarray]:
+    """(n, 2) of each method: test error in percent, latency in ms; the networks of all are measured in turns."""
+    nets = [net for found in delivered.values() for _, net in found]
+    errors = [evaluate(net, task, "test")["error_percent"] for net in nets]
     meter = LatencyMeter("onnxruntime", protocol=Protocol(seconds=0.2))
-    errors = [evaluate(net, task, "test")["error_percent"] for _, net in delivered]
-    latency = []
-    for start in range(0, len(delivered), 12):
-        part = [net for _, net in delivered[start : start + 12]]
-        latency += [r.median_ms for r in meter.measure(part, task.input_shape)]
-    return np.stack([errors, latency], axis=1)
+    latency = [r.median_ms for r in meter.measure(nets, task.input_shape)]
+    both = np.stack([errors, latency], axis=1)
+    ends = np.cumsum([len(found) for found in delivered.values()])
+    return dict(zip(delivered, np.split(both, ends[:-1]), strict=True))
 
 
 def error_within(points: np.ndarray, budget: float) -> float:
@@ -168,12 +170,14 @@ def main() -> None:
             points[name] += [np.array(p) for p in before["points"][name]]
             spent[name] += before["seconds"][name]
     for seed in range(given.first, given.first + given.seeds):
+        delivered: dict[str, Delivered] = {}
         for name, method in methods.items():
             began = time.monotonic()
-            delivered = method(seed)
+            delivered[name] = method(seed)
             spent[name].append(round(time.monotonic() - began, 1))
-            points[name].append(scored(task, delivered))
-            print(f"seed {seed}, {name}: {len(delivered)} networks in {spent[name][-1]} s", flush=True)
+            print(f"seed {seed}, {name}: {len(delivered[name])} networks in {spent[name][-1]} s", flush=True)
+        for name, found in scored(task, delivered).items():
+            points[name].append(found)
         write(f"hypervolume_{given.data}", {"settings": settings, **compare(points), "seconds": spent})
     finish(f"hypervolume_{given.data}", {"settings": settings, **compare(points), "seconds": spent})
 
