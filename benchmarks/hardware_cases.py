@@ -248,7 +248,8 @@ def systolic_cnn(table: Case, report: Report) -> None:
             continue
         for board, theirs in zip(("arria10", "stratix10"), published, strict=False):
             f, m = load(board).fpga, load(board).memory
-            assert f is not None and m is not None
+            if f is None or m is None:
+                raise SystemExit(f"platform {board} needs [fpga] and [memory]")
             build = fpga.Build(f.pe, f.vec, f.reuse, f.frequency_hz, m.b_per_s, f.word_b, f.efficiency_share)
             ours = 1e3 * float(np.sum(fpga.latency(conv_of(networks[name]), build).total_s))
             model = "fpga.calibrated_on" if name == "ResNet-50" else "fpga.held_out"

@@ -46,10 +46,11 @@ class SearchData:
         self.augment, self.device = augment, device
         self.valid = task.valid
         rng = np.random.default_rng([seed, 0xDA7A])
-        self.everything: Split = task.train
+        self.train: Split = task.train
+        self.whole: TensorSplit | None = None  # what is divided
         if split != "valid":
             whole = task.train if isinstance(task.train, TensorSplit) else task.train.take(len(task.train), rng)
-            self.everything = whole.to(device)
+            self.whole = whole.to(device)
         first, second = self.parts(0)
         if min(len(first), len(second)) < batch:
             raise ConfigurationError(
@@ -60,13 +61,12 @@ class SearchData:
 
     def parts(self, epoch: int) -> tuple[Split, Split]:
         """Data for the weights and for the architecture in one epoch."""
-        if self.split == "valid":
-            return self.everything, self.valid
-        assert isinstance(self.everything, TensorSplit)
+        if self.whole is None:
+            return self.train, self.valid
         cut = epoch if self.split == "fresh" else 0
-        order = np.random.default_rng([self.seed, 0x5B11, cut]).permutation(len(self.everything))
+        order = np.random.default_rng([self.seed, 0x5B11, cut]).permutation(len(self.whole))
         count = int(self.share * len(order))
-        return _rows(self.everything, order[:count]), _rows(self.everything, order[count:])
+        return _rows(self.whole, order[:count]), _rows(self.whole, order[count:])
 
     def measuring(self, epoch: int) -> Split:
         """What is measured on: never seen by the weights in this epoch."""

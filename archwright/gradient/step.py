@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from archwright.errors import ConfigurationError
 from archwright.gradient.core import Core, frozen
 from archwright.gradient.distributed import average
 from archwright.gradient.penalties.base import Context, Penalty
@@ -49,8 +50,13 @@ class Stepper:
     make_optimizer: Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None = None
 
     def add_copy(self, name: str, core: Core) -> None:
-        """Keep a second copy of the weights with an optimizer like the first one's."""
-        assert self.make_optimizer is not None
+        """Keep a second copy of the weights with an optimizer like the first one's.
+
+        Raises:
+            ConfigurationError: if the stepper was not told how to make one.
+        """
+        if self.make_optimizer is None:
+            raise ConfigurationError("an update that keeps a copy of the weights needs Stepper(make_optimizer=...)")
         self.extra[name] = core
         self.extra_optimizers[name] = self.make_optimizer(core.weight_parameters())
 

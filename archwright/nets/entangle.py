@@ -12,10 +12,10 @@ norms are computed on the active channels of every setting (statistics of zero p
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -99,17 +99,15 @@ class Mask:
 
     def __call__(self, scalars: Scalars) -> Tensor:
         """A tensor that broadcasts to the masked one."""
-        out: Tensor | None = None
+        factors: list[Tensor] = []
         for paths, allowed, parts in self.groups:
             share = shares(scalars, paths, allowed)
             part = _contract(share, [p.to(scalars.like) for p in parts.values()])
             shape = [1] * self.dimensions
             for dim, size in zip(parts, part.shape, strict=True):
                 shape[dim] = size
-            part = part.reshape(shape)
-            out = part if out is None else out * part
-        assert out is not None
-        return out
+            factors.append(part.reshape(shape))
+        return functools.reduce(torch.mul, factors)
 
 
 def _tensor(indicator: np.ndarray) -> Tensor:
@@ -138,8 +136,12 @@ def _contract(share: Tensor, parts: Sequence[Tensor]) -> Tensor:
 class ActiveNorm(nn.Module):
     """Layer or RMS norm mixed over settings with different numbers of active channels.
 
-    For each setting j the statistics are those of its first s_j channels; the output is the weighted sum.
+    For each setting j the statistics are those of its first s_j channels; the output is the weighted sum. `share`
+    (settings,) and `kept` (settings, channels) are set before a call.
     """
+
+    share: Tensor
+    kept: Tensor
 
     def __init__(self, norm: nn.Module, axis: int) -> None:
         super().__init__()
@@ -147,12 +149,9 @@ class ActiveNorm(nn.Module):
         self.bias: Any = getattr(norm, "bias", None)
         self.eps = getattr(norm, "eps", None) or (1e-5 if not _is_rms(norm) else torch.finfo(torch.float32).eps)
         self.centred, self.axis = not _is_rms(norm), axis
-        self.share: Tensor | None = None  # (settings,)
-        self.kept: Tensor | None = None  # (settings, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, ..., c) or (b, c, ...) -> the same shape."""
-        assert self.share is not None and self.kept is not None
         last = x.movedim(self.axis, -1)
         count = self.kept.sum(1)  # (settings,)
         square = (last * last) @ self.kept.T / count  # (..., settings)
@@ -336,7 +335,7 @@ def _replaced(root: nn.Module, name: str, new: nn.Module) -> nn.Module:
     return root
 
 
-@lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=4096)
 def parameter_shapes(leaf: Leaf, shapes: tuple[Shape, ...]) -> Mapping[str, tuple[int, ...]]:
     """Shapes of the parameters of a leaf's module."""
     with torch.device("meta"):

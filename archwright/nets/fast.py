@@ -23,12 +23,12 @@ class _WeightedSum(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, count: int, *values: Tensor | None) -> Tensor:
-        terms, weights = values[:count], values[count:]
-        out = _one_pass(terms, weights)
+        terms: Any = values[:count]  # tensors; only weights may be missing
+        weights = values[count:]
+        out: Any = _one_pass(terms, weights)
         order = sorted(range(count), key=lambda i: weights[i] is not None)  # the plain ones first
         for i in order if out is None else ():
             term, weight = terms[i], weights[i]
-            assert term is not None
             if out is None:
                 out, fresh = (term, False) if weight is None else (term * weight, True)
             elif weight is None or weight.device.type == "cpu":
@@ -39,7 +39,6 @@ class _WeightedSum(torch.autograd.Function):
         learned = ctx.needs_input_grad[1 + count :]
         ctx.count = count
         ctx.save_for_backward(*weights, *(t if n else None for t, n in zip(terms, learned, strict=True)))
-        assert out is not None
         return out
 
     @staticmethod
@@ -55,14 +54,14 @@ class _WeightedSum(torch.autograd.Function):
         return None, *to_terms, *to_weights
 
 
-def _one_pass(terms: Sequence[Tensor | None], weights: Sequence[Tensor | None]) -> Tensor | None:
+def _one_pass(terms: Sequence[Tensor], weights: Sequence[Tensor | None]) -> Tensor | None:
     """The sum by the compiled kernel, or None where it does not fit."""
     first = terms[0]
-    if first is None or len(terms) < 3 or not kernels.fits(first):
+    if len(terms) < 3 or not kernels.fits(first):
         return None
-    if any(t is None or t.dtype != first.dtype or t.stride() != first.stride() for t in terms):
+    if any(t.dtype != first.dtype or t.stride() != first.stride() for t in terms):
         return None
-    return kernels.weighted_sum(terms, [1.0 if w is None else float(w) for w in weights])  # type: ignore[arg-type]
+    return kernels.weighted_sum(terms, [1.0 if w is None else float(w) for w in weights])
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:

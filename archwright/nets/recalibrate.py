@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +60,7 @@ def recalibrate(
 @torch.no_grad()
 def recalibrate_(net: nn.Module, batches: Iterable[tuple[Inputs, Tensor]], *, n: int = 8) -> RecalibrationReport:
     """As `recalibrate`, in place: for a network that is a copy already, such as an extracted one."""
-    layers = [m for m in net.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
+    layers: list[Any] = [m for m in net.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
     if not layers:
         return RecalibrationReport(0, 0, 0, 0.0, 1.0)
     old = [(_copy(m.running_mean), _copy(m.running_var)) for m in layers]
@@ -93,8 +94,7 @@ def recalibrate_(net: nn.Module, batches: Iterable[tuple[Inputs, Tensor]], *, n:
     return RecalibrationReport(len(layers), seen, samples, mean_shift, ratio)
 
 
-def _copy(value: Tensor | None) -> Tensor:
-    assert value is not None  # layers without statistics were left out
+def _copy(value: Tensor) -> Tensor:
     return value.detach().clone()
 
 

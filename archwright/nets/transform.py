@@ -93,9 +93,9 @@ def kernel_sizes(site: Site, leaf: Leaf) -> Iterator[tuple[str, tuple[int, ...],
 
     found: dict[str, set[int]] = {}
     axes: dict[str, int] = {}
-    for field, options in elastic_fields(site).items():
+    for elastic, options in elastic_fields(site).items():
         for option in options:
-            for name, shape in parameter_shapes(replace(leaf, **{field: option}), site.shapes).items():
+            for name, shape in parameter_shapes(replace(leaf, **{elastic: option}), site.shapes).items():
                 count = sum(axis == "kernel" for axis in leaf.axes_of(name, len(shape)))
                 if count and len(set(shape[-count:])) == 1:
                     found.setdefault(name, set()).add(shape[-1])

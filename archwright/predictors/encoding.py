@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from archwright.errors import ConfigurationError
 from archwright.space import Architectures, Space
 from archwright.space.canonical import canonical_text
 
@@ -93,9 +94,10 @@ class Encoder:
             self._structure = Structure(space)
         reference = space.sample(REFERENCE, np.random.default_rng(0))
         raw = self._raw(reference)
-        self._ranks = np.sort(_filled(raw["extra"]), axis=0) if "extra" in raw else None
-        if self._ranks is not None:
-            raw["extra"] = self._ranked(raw["extra"])
+        self._ranks: np.ndarray | None = None
+        if "extra" in raw:
+            self._ranks = np.sort(_filled(raw["extra"]), axis=0)
+            raw["extra"] = _ranked(raw["extra"], self._ranks)
         self._scales = {name: _scale(block) for name, block in raw.items()}
         self._encoded = 0 if structural and extra is None else -(1 << 62)  # so many until a small space is listed
 
@@ -111,7 +113,7 @@ class Encoder:
         blocks: dict[str, np.ndarray] = {}
         live = np.ones(codes.shape, bool)
         if self._structure is not None:
-            found = self._structure.read(codes) if self._normal is None else self._read_once(codes)
+            found = self._structure.read(codes) if self._normal is None else _read_once(self._structure, codes)
             if found is not None:
                 blocks["paths"], live = found
         blocks["codes"] = np.where(live | (codes < 0), codes, DEAD).astype(np.int16)
@@ -120,13 +122,6 @@ class Encoder:
         if self._extra is not None:
             blocks["extra"] = np.asarray(self._extra(architectures), dtype=np.float64)
         return blocks
-
-    def _read_once(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-        """What `Structure.read` says of normal codes, many of which are equal."""
-        assert self._structure is not None
-        different, row = np.unique(codes, axis=0, return_inverse=True)
-        found = self._structure.read(different)
-        return None if found is None else (found[0][row.ravel()], found[1][row.ravel()])
 
     def _counts(self, codes: np.ndarray) -> np.ndarray:
         """How often each option is taken within a group of decisions; for ordered ones the mean option as well."""
@@ -138,22 +133,16 @@ class Encoder:
                 columns.append(np.where(part >= 0, part, 0).sum(axis=1) / max(size - 1, 1))
         return np.stack(columns, axis=1).astype(np.float32)
 
-    def _ranked(self, extra: np.ndarray) -> np.ndarray:
-        """Ranks in [-1, 1] among the reference sample; unknown values count as the lowest."""
-        assert self._ranks is not None
-        filled = _filled(extra)
-        columns = []
-        for j in range(filled.shape[1]):
-            low = np.searchsorted(self._ranks[:, j], filled[:, j], "left")
-            high = np.searchsorted(self._ranks[:, j], filled[:, j], "right")
-            columns.append((low + high) / len(self._ranks) - 1.0)
-        return np.stack(columns, axis=1)
-
     def extra_block(self, architectures: Architectures) -> np.ndarray:
-        """(n, k) float32 the further columns alone, ranked and scaled."""
-        assert self._extra is not None
+        """(n, k) float32 the further columns alone, ranked and scaled.
+
+        Raises:
+            ConfigurationError: if there are none.
+        """
+        if self._extra is None or self._ranks is None:
+            raise ConfigurationError("this encoder has no further columns; give it Encoder(space, extra=...)")
         mean, scale = self._scales["extra"]
-        ranked = self._ranked(np.asarray(self._extra(architectures), dtype=np.float64))
+        ranked = _ranked(np.asarray(self._extra(architectures), dtype=np.float64), self._ranks)
         return ((ranked - mean) * scale).astype(np.float32)
 
     def __call__(self, architectures: Architectures) -> Encoded:
@@ -169,8 +158,8 @@ class Encoder:
         """As calling it, without a memory."""
         raw = self._raw(architectures)
         codes = raw.pop("codes")
-        if "extra" in raw:
-            raw["extra"] = self._ranked(raw["extra"])
+        if self._ranks is not None:
+            raw["extra"] = _ranked(raw["extra"], self._ranks)
         blocks = {}
         for name, block in raw.items():
             mean, scale = self._scales[name]
@@ -204,6 +193,24 @@ class Encoder:
             column = codes[:, j : j + 1]
             out[:, start[j] : start[j + 1]] = (column >= options) if ordered else (column == options)
         return out
+
+
+def _read_once(structure: Structure, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """What `Structure.read` says of normal codes, many of which are equal."""
+    different, row = np.unique(codes, axis=0, return_inverse=True)
+    found = structure.read(different)
+    return None if found is None else (found[0][row.ravel()], found[1][row.ravel()])
+
+
+def _ranked(extra: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+    """Ranks (n, k) in [-1, 1] among a sorted reference sample (m, k); unknown values count as the lowest."""
+    filled = _filled(extra)
+    columns = []
+    for j in range(filled.shape[1]):
+        low = np.searchsorted(ranks[:, j], filled[:, j], "left")
+        high = np.searchsorted(ranks[:, j], filled[:, j], "right")
+        columns.append((low + high) / len(ranks) - 1.0)
+    return np.stack(columns, axis=1)
 
 
 def _filled(extra: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import cho_solve, solve_triangular
 
+from archwright.errors import ConfigurationError
 from archwright.predictors.encoding import Encoded, Encoder, Extra, encoder_of
 from archwright.registry import register
 from archwright.space import Architectures, Space
@@ -106,23 +107,28 @@ class GaussianProcess:
         self._weights = cho_solve((self._factor, True), self._y, check_finite=False)
         return self
 
+    def _fitted(self) -> Hyper:
+        if self.hyper is None:
+            raise ConfigurationError("a Gaussian process predicts after fit(architectures, values)")
+        return self.hyper
+
     def mean_encoded(self, data: Encoded) -> np.ndarray:
         """(n,) mean alone, at a cost linear in the labels."""
-        assert self.hyper is not None
+        hyper = self._fitted()
         apart = data.distances(self._data)
-        mean = np.exp(apart * np.float32(-1.0 / self.hyper.length)) @ self._weights.astype(np.float32)
+        mean = np.exp(apart * np.float32(-1.0 / hyper.length)) @ self._weights.astype(np.float32)
         mean = mean.astype(np.float64) + self._weights.sum()
-        for name, w in self.hyper.weights:
+        for name, w in hyper.weights:
             mean += w * (data.blocks[name] @ (self._data.blocks[name].T @ self._weights))
         return mean * self._unit + self._shift
 
     def predict_encoded(self, data: Encoded) -> tuple[np.ndarray, np.ndarray]:
         """As `predict`, for encoded architectures."""
-        assert self.hyper is not None
+        hyper = self._fitted()
         apart = data.distances(self._data)
-        kernel = 1.0 + np.exp(-apart / self.hyper.length).astype(np.float64)
+        kernel = 1.0 + np.exp(-apart / hyper.length).astype(np.float64)
         own = np.full(len(data), 2.0)
-        for name, w in self.hyper.weights:
+        for name, w in hyper.weights:
             kernel += w * (data.blocks[name] @ self._data.blocks[name].T)
             own += w * np.square(data.blocks[name]).sum(axis=1)
         mean = kernel @ self._weights
