@@ -53,7 +53,7 @@ def by_archwright(task: Any, space: Any, seconds: float, seed: int, epochs: int)
                 "out": str(Path(folder) / "run"), "epochs": epochs, "baseline": False,
             }
         )  # fmt: skip
-        job = run_job(config, task=task, space=space, quiet=True)
+        job = run_job(config, task=task, space=space)
         kept = Path(folder) / "run" / "checkpoint"
         quality = _quality(task, space, kept)
         found: Delivered = []

@@ -77,7 +77,7 @@ def shared_weights(job: Stages, latency: Sequence[Any]) -> InheritedEvaluator | 
             replace_file(
                 done, json.dumps({"epochs": last["epoch"], "rows": plan.length.rows, "training": plan.training})
             )
-            early = "" if last["epoch"] == plan.length.epochs else " (stopped early: slower than timed before)"
+            early = "" if last["epoch"] == plan.length.epochs else " (fewer than planned: slower than timed before)"
             job.progress.say(f"  {last['epoch']} epochs of {plan.length.rows} rows, loss {last['loss']:.3f}{early}")
         job.clock.keep()
     return InheritedEvaluator(supernet, job.task, samples=_samples(job, supernet), seed=job.config.seed)
@@ -175,10 +175,11 @@ def _train(job: Stages, supernet: Supernet, plan: Plan, recipe: Recipe, state: T
         job.progress.update(f"epoch {record['epoch']} of {plan.length.epochs}, loss {record['loss']:.3f}")
         return job.clock.late("supernet")
 
+    in_time = partial(train_supernet, left=partial(job.clock.left, "supernet"))
     trainer: Any = {
-        "sandwich": partial(train_supernet, method="sandwich"),
-        "single-path": partial(train_supernet, method="single_path"),
-        "front": partial(train_supernet, method="single_path", among=plan.among),
+        "sandwich": partial(in_time, method="sandwich"),
+        "single-path": partial(in_time, method="single_path"),
+        "front": partial(in_time, method="single_path", among=plan.among),
         "progressive": shrink_progressively,
     }[plan.training]
     part = {} if plan.length.rows >= len(job.task.train) else {"split": plan.length.split(job.task)}

@@ -212,8 +212,18 @@ class Loop:
         epochs: int | None = None,
         on_epoch: OnEpoch | None = None,
         update: Update | None = None,
+        left: Callable[[], float | None] | None = None,
     ) -> TrainResult:
-        """Train until `epochs` (of the schedule's epochs) are finished; `update` stands in for `optimizer.step()`."""
+        """Train until `epochs` (of the schedule's epochs) are finished.
+
+        Args:
+            step: forward and backward of a batch.
+            epochs: all of the schedule's when None.
+            on_epoch: as in `train`.
+            update: stands in for `optimizer.step()`.
+            left: seconds that are left; where the epochs take longer than that, the schedule becomes shorter, so that
+                the rate still falls to its end.
+        """
         started = time.perf_counter()
         until = self.recipe.epochs if epochs is None else epochs
         if not 0 <= until <= self.recipe.epochs:
@@ -222,6 +232,8 @@ class Loop:
             while self.epoch < until:
                 record = self._epoch(step, update)
                 self.history.append(record)
+                self._shorten(record["seconds"], left() if left is not None else None)
+                until = min(until, self.recipe.epochs)
                 if on_epoch is not None and on_epoch(record, self.state):
                     break
         result = TrainResult(list(self.history), self.state(), time.perf_counter() - started)
@@ -230,6 +242,14 @@ class Loop:
         if self.channels_last:
             to_format(self.net, torch.contiguous_format)
         return result
+
+    def _shorten(self, seconds: float, left: float | None) -> None:
+        """Fewer epochs in the schedule if the last one's seconds say that not all of them fit."""
+        if left is not None and self.epoch < self.recipe.epochs:
+            fitting = self.epoch + max(1, round(left / max(seconds, 1e-9)))
+            if fitting < self.recipe.epochs:
+                self.recipe = replace(self.recipe, epochs=fitting)
+                self.notes["epochs"] = fitting
 
     def state(self) -> TrainState:
         """A copy of the present state."""
@@ -244,6 +264,8 @@ class Loop:
         if self.ema:
             self.ema = {k: v.to(self.device) for k, v in state.part("ema").items()}
         self.epoch, self.history, self.notes = state.epoch, [dict(r) for r in state.history], dict(state.notes)
+        if "epochs" in self.notes:
+            self.recipe = replace(self.recipe, epochs=int(self.notes["epochs"]))
 
     def _epoch(self, step: Step, update: Update | None) -> dict[str, Any]:
         started, recipe = time.perf_counter(), self.recipe

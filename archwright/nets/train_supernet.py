@@ -39,6 +39,7 @@ def train_supernet(
     device: torch.device | str | None = None,
     split: Split | None = None,
     among: Architectures | None = None,
+    left: Callable[[], float | None] | None = None,
 ) -> TrainResult:
     """Train all networks of a space at once, in place.
 
@@ -56,6 +57,7 @@ def train_supernet(
         device: where to train; the supernet's own when None.
         split: training data other than the task's own.
         among: draw single paths from these only, so that the weights become theirs sooner than the whole space's.
+        left: seconds that are left, as in `Loop.run`.
 
     Raises:
         ConfigurationError: if the method is unknown, or draws from the whole space and is given `among`.
@@ -72,7 +74,7 @@ def train_supernet(
     step = METHODS[method](supernet, task, recipe, random_nets)
     if among is not None and isinstance(step, SinglePath):
         step.draw = _drawn_from(among)
-    return loop.run(step, epochs=epochs, on_epoch=on_epoch, update=ActiveUpdate(supernet))
+    return loop.run(step, epochs=epochs, on_epoch=on_epoch, update=ActiveUpdate(supernet), left=left)
 
 
 class Draws:

@@ -173,6 +173,27 @@ def test_progressive_shrinking_trains_resumes_and_names_its_phases(digits, tmp_p
     assert [r["loss"] for r in rest.history] == [r["loss"] for r in straight.history]
 
 
+def test_a_schedule_that_takes_longer_than_the_time_that_is_left_ends_sooner_and_resumes_so(digits):
+    recipe, part, planned = Recipe(epochs=9), digits.train.take(192, np.random.default_rng(0)), []
+
+    def left():
+        planned.append(1)
+        return 1e9 if len(planned) == 1 else 0.0  # after the second epoch nothing is left
+
+    first = train_supernet(supernet_of(small_space()), digits, recipe, method="single_path", split=part, left=left)
+    assert [r["epoch"] for r in first.history] == [1, 2, 3], "one last epoch, in which the rate falls to the end"
+    assert first.history[-1]["lr"] < 0.25 * recipe.lr < first.history[0]["lr"]
+
+    begun = train_supernet(
+        supernet_of(small_space()), digits, recipe, method="single_path", split=part, left=lambda: 0.0,
+        on_epoch=lambda record, state: True,
+    )  # fmt: skip
+    again = train_supernet(
+        supernet_of(small_space()), digits, recipe, method="single_path", split=part, state=begun.state
+    )
+    assert [r["epoch"] for r in again.history] == [1, 2]
+
+
 def test_an_unknown_method_is_named(digits):
     with pytest.raises(ConfigurationError, match="did you mean 'sandwich'"):
         train_supernet(supernet_of(small_space()), digits, method="sandwhich")
