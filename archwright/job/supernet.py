@@ -27,6 +27,7 @@ from archwright.nets.checkpoint import TrainState, restore_net
 from archwright.nets.progressive import shrink_progressively
 from archwright.nets.recipe import Recipe
 from archwright.nets.supernet import Supernet
+from archwright.nets.train import Pace
 from archwright.nets.train_supernet import train_supernet
 from archwright.search.log import replace_file
 from archwright.search.problem import Problem
@@ -77,8 +78,10 @@ def shared_weights(job: Stages, latency: Sequence[Any]) -> InheritedEvaluator | 
             replace_file(
                 done, json.dumps({"epochs": last["epoch"], "rows": plan.length.rows, "training": plan.training})
             )
-            early = "" if last["epoch"] == plan.length.epochs else " (fewer than planned: slower than timed before)"
-            job.progress.say(f"  {last['epoch']} epochs of {plan.length.rows} rows, loss {last['loss']:.3f}{early}")
+            job.progress.say(
+                f"  {last['epoch']} epochs of {plan.length.rows} rows ({plan.length.epochs} planned), "
+                f"loss {last['loss']:.3f}"
+            )
         job.clock.keep()
     return InheritedEvaluator(supernet, job.task, samples=_samples(job, supernet), seed=job.config.seed)
 
@@ -175,7 +178,7 @@ def _train(job: Stages, supernet: Supernet, plan: Plan, recipe: Recipe, state: T
         job.progress.update(f"epoch {record['epoch']} of {plan.length.epochs}, loss {record['loss']:.3f}")
         return job.clock.late("supernet")
 
-    in_time = partial(train_supernet, left=partial(job.clock.left, "supernet"))
+    in_time = partial(train_supernet, pace=Pace(partial(job.clock.left, "supernet"), job.config.supernet_epochs))
     trainer: Any = {
         "sandwich": partial(in_time, method="sandwich"),
         "single-path": partial(in_time, method="single_path"),

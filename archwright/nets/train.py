@@ -43,6 +43,19 @@ class TrainResult:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Pace:
+    """Time for a schedule that is planned anew after every epoch, so that its rate falls to the end in time.
+
+    Attributes:
+        left: gives the seconds that are left; None = no limit.
+        most: epochs at most.
+    """
+
+    left: Callable[[], float | None]
+    most: int
+
+
 class Step(Protocol):
     """Forward and backward of one batch; gradients are zero before and complete after."""
 
@@ -212,7 +225,7 @@ class Loop:
         epochs: int | None = None,
         on_epoch: OnEpoch | None = None,
         update: Update | None = None,
-        left: Callable[[], float | None] | None = None,
+        pace: Pace | None = None,
     ) -> TrainResult:
         """Train until `epochs` (of the schedule's epochs) are finished.
 
@@ -221,8 +234,7 @@ class Loop:
             epochs: all of the schedule's when None.
             on_epoch: as in `train`.
             update: stands in for `optimizer.step()`.
-            left: seconds that are left; where the epochs take longer than that, the schedule becomes shorter, so that
-                the rate still falls to its end.
+            pace: of a schedule that has to end in time, whatever the recipe planned; `epochs` is not for it.
         """
         started = time.perf_counter()
         until = self.recipe.epochs if epochs is None else epochs
@@ -232,8 +244,8 @@ class Loop:
             while self.epoch < until:
                 record = self._epoch(step, update)
                 self.history.append(record)
-                self._shorten(record["seconds"], left() if left is not None else None)
-                until = min(until, self.recipe.epochs)
+                if pace is not None:
+                    until = self._fit(record["seconds"], pace)
                 if on_epoch is not None and on_epoch(record, self.state):
                     break
         result = TrainResult(list(self.history), self.state(), time.perf_counter() - started)
@@ -243,13 +255,14 @@ class Loop:
             to_format(self.net, torch.contiguous_format)
         return result
 
-    def _shorten(self, seconds: float, left: float | None) -> None:
-        """Fewer epochs in the schedule if the last one's seconds say that not all of them fit."""
+    def _fit(self, seconds: float, pace: Pace) -> int:
+        """Epochs of the schedule, which becomes as long as the last one's seconds say that it may."""
+        left = pace.left()
         if left is not None and self.epoch < self.recipe.epochs:
-            fitting = self.epoch + max(1, round(left / max(seconds, 1e-9)))
-            if fitting < self.recipe.epochs:
-                self.recipe = replace(self.recipe, epochs=fitting)
-                self.notes["epochs"] = fitting
+            fitting = min(pace.most, self.epoch + max(1, round(left / max(seconds, 1e-9))))
+            self.recipe = replace(self.recipe, epochs=fitting)
+            self.notes["epochs"] = fitting
+        return self.recipe.epochs
 
     def state(self) -> TrainState:
         """A copy of the present state."""

@@ -16,7 +16,7 @@ from archwright.nets.active import ActiveUpdate
 from archwright.nets.checkpoint import TrainState
 from archwright.nets.recipe import Recipe
 from archwright.nets.supernet import Supernet
-from archwright.nets.train import Loop, OnEpoch, Step, TrainResult
+from archwright.nets.train import Loop, OnEpoch, Pace, Step, TrainResult
 from archwright.space import Architecture, Architectures, Space
 from archwright.tasks.base import Task
 from archwright.tasks.split import Inputs, Split
@@ -39,7 +39,7 @@ def train_supernet(
     device: torch.device | str | None = None,
     split: Split | None = None,
     among: Architectures | None = None,
-    left: Callable[[], float | None] | None = None,
+    pace: Pace | None = None,
 ) -> TrainResult:
     """Train all networks of a space at once, in place.
 
@@ -57,7 +57,7 @@ def train_supernet(
         device: where to train; the supernet's own when None.
         split: training data other than the task's own.
         among: draw single paths from these only, so that the weights become theirs sooner than the whole space's.
-        left: seconds that are left, as in `Loop.run`.
+        pace: as in `Loop.run`.
 
     Raises:
         ConfigurationError: if the method is unknown, or draws from the whole space and is given `among`.
@@ -74,7 +74,7 @@ def train_supernet(
     step = METHODS[method](supernet, task, recipe, random_nets)
     if among is not None and isinstance(step, SinglePath):
         step.draw = _drawn_from(among)
-    return loop.run(step, epochs=epochs, on_epoch=on_epoch, update=ActiveUpdate(supernet), left=left)
+    return loop.run(step, epochs=epochs, on_epoch=on_epoch, update=ActiveUpdate(supernet), pace=pace)
 
 
 class Draws:

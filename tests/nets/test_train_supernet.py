@@ -10,7 +10,7 @@ from archwright.nets.active import ActiveUpdate
 from archwright.nets.checkpoint import TrainState
 from archwright.nets.progressive import PHASES, Phase, role_of, shrink_progressively, space_of
 from archwright.nets.recipe import Recipe
-from archwright.nets.train import evaluate
+from archwright.nets.train import Pace, evaluate
 from archwright.nets.train_supernet import Sandwich, train_supernet
 from archwright.operators import Classifier, Conv, MBConv, Sequential
 from archwright.space import Space, oneof, repeat
@@ -173,24 +173,24 @@ def test_progressive_shrinking_trains_resumes_and_names_its_phases(digits, tmp_p
     assert [r["loss"] for r in rest.history] == [r["loss"] for r in straight.history]
 
 
-def test_a_schedule_that_takes_longer_than_the_time_that_is_left_ends_sooner_and_resumes_so(digits):
-    recipe, part, planned = Recipe(epochs=9), digits.train.take(192, np.random.default_rng(0)), []
+@pytest.mark.parametrize("planned", [2, 9])
+def test_a_schedule_becomes_as_long_as_the_time_that_is_left_and_resumes_so(digits, planned):
+    recipe, part, asked = Recipe(epochs=planned), digits.train.take(192, np.random.default_rng(0)), []
 
     def left():
-        planned.append(1)
-        return 1e9 if len(planned) == 1 else 0.0  # after the second epoch nothing is left
+        asked.append(1)
+        return 1e9 if len(asked) < 3 else 0.0  # after the third epoch nothing is left
 
-    first = train_supernet(supernet_of(small_space()), digits, recipe, method="single_path", split=part, left=left)
-    assert [r["epoch"] for r in first.history] == [1, 2, 3], "one last epoch, in which the rate falls to the end"
-    assert first.history[-1]["lr"] < 0.25 * recipe.lr < first.history[0]["lr"]
+    settings = {"method": "single_path", "split": part}
+    first = train_supernet(supernet_of(small_space()), digits, recipe, pace=Pace(left, 12), **settings)
+    assert [r["epoch"] for r in first.history] == [1, 2, 3, 4], "one last epoch, in which the rate falls to the end"
+    assert first.history[-1]["lr"] < 0.3 * recipe.lr < first.history[0]["lr"]
 
     begun = train_supernet(
-        supernet_of(small_space()), digits, recipe, method="single_path", split=part, left=lambda: 0.0,
-        on_epoch=lambda record, state: True,
+        supernet_of(small_space()), digits, recipe, pace=Pace(lambda: 0.0, 12), on_epoch=lambda record, state: True,
+        **settings,
     )  # fmt: skip
-    again = train_supernet(
-        supernet_of(small_space()), digits, recipe, method="single_path", split=part, state=begun.state
-    )
+    again = train_supernet(supernet_of(small_space()), digits, recipe, state=begun.state, **settings)
     assert [r["epoch"] for r in again.history] == [1, 2]
 
 
