@@ -126,3 +126,17 @@ def test_the_table_of_benchmarks_says_met_or_by_how_much_missed():
     )
     assert done.stdout.strip() == "met | missed by 50 % | missed by 50 %"
     subprocess.run([sys.executable, "table.py", "--check"], cwd=ROOT / "benchmarks", capture_output=True, check=True)
+
+
+def test_the_table_of_systems_counts_its_rows_and_names_files_that_exist():
+    text = (ROOT / "docs" / "systems.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| [^|]* \| (\w+) \| (.*) \|$", text, re.M)
+    states = [state for _, state, _ in rows]
+    works, partial, outside, absent = map(
+        int, re.search(r"Works: (\d+)\. Partial: (\d+)\. Outside: (\d+)\. Not there: (\d+)\.", text).groups()
+    )
+    assert (works, partial, outside) == tuple(states.count(s) for s in ("works", "partial", "outside"))
+    assert works + partial + outside + absent == 144 and len({number for number, _, _ in rows}) == len(rows)
+    for number, _, evidence in rows:
+        for path in re.findall(r"`((?:tests|benchmarks|archwright|examples)/[\w/.]+)", evidence):
+            assert (ROOT / path.rstrip(".")).exists(), f"row {number}: {path}"
