@@ -112,9 +112,7 @@ class GraphConv(Leaf):
     def layer(self, *inputs: Shape) -> Layer:
         """`NeighbourSum`."""
         self.output(*inputs)
-        return lean(
-            NeighbourSum, in_features=inputs[0][1], out_features=self.features, **KINDS[self.kind]._asdict()
-        )
+        return lean(NeighbourSum, in_features=inputs[0][1], out_features=self.features, **KINDS[self.kind]._asdict())
 
     def output(self, *inputs: Shape) -> Shape:
         """(nodes, features)."""

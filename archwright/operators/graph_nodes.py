@@ -81,7 +81,7 @@ class NormOfNodes(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(b, n, features) -> (b, n, features)."""
-        return self.dropout(self.act(self.norm(x.transpose(1, 2)).transpose(1, 2)))
+        return self.dropout(self.act(self.norm(x.flatten(0, 1)).reshape(x.shape)))
 
 
 @register("operators", "node_norm", labels={"family": "graph"})

@@ -97,7 +97,9 @@ def test_weights_of_edges_count_in_convolutions_alone():
     x, edges = graph()
     sizes = 1.0 + torch.rand_like(edges)
     gat, gcn = module_of(GraphAttention(OUT)), module_of(GraphConv(OUT))
-    assert torch.equal(gat(x, edges), gat(x, edges * sizes)) and not torch.allclose(gcn(x, edges), gcn(x, edges * sizes))
+    assert torch.equal(gat(x, edges), gat(x, edges * sizes)) and not torch.allclose(
+        gcn(x, edges), gcn(x, edges * sizes)
+    )
 
 
 def test_norm_of_nodes_is_over_all_nodes_of_all_graphs():
@@ -117,7 +119,7 @@ def test_a_graph_is_taken_apart():
 def test_what_is_no_graph_is_refused():
     with pytest.raises(SpaceError, match="need more than 4 columns"):
         GraphPart().output((4, 4))
-    with pytest.raises(SpaceError, match="nodes .N, D. and their edges .N, N."):
+    with pytest.raises(SpaceError, match="takes nodes"):
         GraphConv(8).output((4, 3), (4, 5))
     with pytest.raises(SpaceError, match="must divide"):
         GraphAttention(6).output((4, 3), (4, 4))
