@@ -5,6 +5,7 @@ import pytest
 
 from archwright import registry
 from archwright.benchmarks import ec_nas
+from archwright.benchmarks import nasbench_graph as nasbench_graph_table
 from archwright.benchmarks.columns import open_columns
 from archwright.benchmarks.nasbench201 import DEVICES
 from archwright.benchmarks.table import load
@@ -13,7 +14,7 @@ from archwright.errors import ConfigurationError, EvaluationError, SpaceError
 from archwright.evaluators.table import TableEvaluator, TableScores
 from archwright.nets import build
 from archwright.space import Architectures
-from archwright.spaces import nasbench101, nasbench201
+from archwright.spaces import nasbench101, nasbench201, nasbench_graph
 
 pytestmark = pytest.mark.data
 
@@ -162,6 +163,17 @@ def test_sizes_of_encoders_equal_the_table_at_the_sizes_it_was_counted_with(tabl
     head = 256 * 256 + 256 + 2 * 256 + 2
     encoder = np.round(counted["params_m"] * 1e6) - head
     assert (encoder == np.round(table.read("params_m", np.arange(500)) * 1e6)).all()
+
+
+@pytest.mark.parametrize("name", nasbench_graph.PUBLISHED)
+def test_sizes_of_graph_networks_equal_the_table_and_its_keys_come_back(name, tables):
+    table, published = load(f"nasbench-graph-{name}"), nasbench_graph.PUBLISHED[name]
+    stored = open_columns(nasbench_graph_table.FILE)[f"{name}_key"]
+    assert (nasbench_graph.to_keys(table.codes, published.operators) == stored).all()
+    counted = Counts(table.space, (4, published.features + 4)).evaluate(Architectures(table.space, table.codes))
+    params = np.round(counted["params_m"] * 1e6).astype(np.int64)
+    released = nasbench_graph.released_params(params, table.codes, name)
+    assert (released == np.round(table.read("params_m", np.arange(len(stored))) * 1e6)).all()
 
 
 def test_a_query_is_one_training_and_the_truth_a_mean(tables):
