@@ -33,7 +33,8 @@ class NeighbourAttention(nn.Module):
         reads = (values * self.reader).unflatten(2, (self.heads, -1)).sum(3).transpose(1, 2)  # (b, heads, n)
         read = (values * self.source).unflatten(2, (self.heads, -1)).sum(3).transpose(1, 2)
         scores = nn.functional.leaky_relu(reads[:, :, :, None] + read[:, :, None, :], 0.2)
-        linked = (edges > 0) | torch.eye(edges.shape[2], dtype=torch.bool, device=edges.device)
+        own = torch.eye(edges.shape[2], dtype=edges.dtype, device=edges.device)  # ONNX Runtime has none of booleans
+        linked = edges.relu() + own > 0
         weights = scores.masked_fill(~linked[:, None], float("-inf")).softmax(3)
         y = weights @ values.unflatten(2, (self.heads, -1)).transpose(1, 2)  # (b, heads, n, out / heads)
         return y.transpose(1, 2).flatten(2) + self.bias

@@ -6,6 +6,7 @@ import torch
 
 from archwright import tasks
 from archwright.errors import ConfigurationError, SpaceError
+from archwright.measure.backends import runner
 from archwright.nets import Supernet, build
 from archwright.nets.recipe import Recipe
 from archwright.nets.train import evaluate, train
@@ -104,6 +105,16 @@ def test_outputs_of_every_node_start_with_those_of_the_first():
     x = torch.randn(2, 6, 11)
     found = [net(x) for net in nets]
     assert found[1].shape == (2, 6, 3) and torch.allclose(found[1][:, 0], found[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("key", [10123, 24567])  # every operator once
+def test_networks_run_where_latency_is_measured(key):
+    pytest.importorskip("onnxruntime")
+    net = build(network(nasbench_graph((6, 11), 3, width=8), key), (6, 11), seed=0).eval()
+    x = torch.randn(1, 6, 11)
+    found = runner(net, [x], "onnxruntime", 1)()
+    with torch.no_grad():
+        assert torch.allclose(torch.as_tensor(found[0]), net(x), atol=1e-5)
 
 
 def learned(task, key, epochs):
