@@ -43,6 +43,7 @@ def _transform_key(name: str, tensor: str) -> str:
 class Binding:
     """One tensor of a subnet's module and where it is cut from: dictionaries that hold them, and the cut."""
 
+    name: str
     target: dict[str, Any]
     source: dict[str, Any]
     key: str
@@ -60,6 +61,9 @@ class SharedLayer(nn.Module):
 
     def forward(self, *values: Tensor) -> Tensor:
         """Cut, then run."""
+        if torch.compiler.is_compiling():  # compiled code may not change what a module holds
+            cut = {b.name: dense(b.cut(b.source[b.key]), b.source[b.key]) for b in self._bindings}
+            return torch.func.functional_call(self.module, cut, values)
         for b in self._bindings:
             large = b.source[b.key]
             b.target[b.key] = dense(b.cut(large), large)
@@ -269,7 +273,7 @@ class Supernet(nn.Module):
                     own = _transform_key(self.name_of(site, large_leaf), name)
                     if own in self.transforms and cut.index:
                         cut = transformed(cut, self.transforms[own], small.shape[-1])  # type: ignore[arg-type]
-                    yield Binding(target, source, key, cut)
+                    yield Binding(name, target, source, key, cut)
 
     def _local_indices(self, program: Program, indices: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         """Step name -> axis -> index set, the input axes following what the steps before put out."""
