@@ -94,6 +94,9 @@ class Stepper:
         if self.clip:
             nn.utils.clip_grad_norm_([p for p in parameters if p.grad is not None], self.clip)
         (optimizer or self.weights).step()
+        if self.core.compiled == "graphs":  # gradients are memory of the graph, which the next pass overwrites
+            for p in parameters:
+                p.grad = None
 
     def architecture_step(self, batch: Batch) -> Tensor:
         """Train the architecture parameters on a batch (first order); the loss, detached."""

@@ -23,7 +23,6 @@ from archwright.nets.flow import Flow, Plan, Scalars, Weights
 
 Compiled = Literal["no", "code", "graphs"]
 Run = Callable[[Sequence[Tensor], Mapping[str, Tensor]], Tensor]
-PIECES = 16  # of code for one plan: shapes, dtypes, phases
 
 
 class CompiledFlow:

@@ -15,6 +15,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from archwright.nets.flow import Flow, FunctionNode, ModuleNode, Node, SumNode, WeighedNode, ZeroNode
+from archwright.nets.supernet import SharedLayer
 
 PURE = (
     F.relu,
@@ -54,7 +55,8 @@ class Inliner:
         if isinstance(module, nn.Identity):
             return inputs[0]
         plain = type(module).__module__.startswith("torch.nn.") and not isinstance(module, nn.Sequential)
-        if plain or isinstance(module, BATCH_NORMS):
+        shared = isinstance(module, SharedLayer) and module.cuts  # a trace would only leave tensors in it
+        if plain or shared or isinstance(module, BATCH_NORMS):
             return self.add(ModuleNode(inputs, self.count, module))
         graph = _traced(module, self.training)
         if graph is None:

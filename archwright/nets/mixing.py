@@ -77,7 +77,7 @@ class Mixture:
     def run(self, inputs: Sequence[Tensor], weights: Weights, *, training: bool) -> Tensor:
         """Outputs (batch, ...) for inputs (batch, ...)."""
         flow = self._flow(inputs[0], weights, training)
-        if not training or self.mixing.compiled == "no":
+        if self.mixing.compiled == "no":
             return flow.run(inputs, weights)
         if id(flow) not in self._compiled:
             self._compiled[id(flow)] = CompiledFlow(flow, graphs=self.mixing.compiled == "graphs")

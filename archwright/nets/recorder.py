@@ -210,10 +210,15 @@ class Recorder(Walker):
         for row in found:
             resolved, own, output = self.grids.table[row]
             small = tuple(self.narrowed(n, s, o) for n, s, o in zip(inputs, shapes, own, strict=True))
-            module = self.supernet._shared(Step("", placed(resolved, site), (), own, 0, output), {})
+            module = self._layer(placed(resolved, site), own, output)
             factor = Joint(paths, torch.from_numpy(rows.ids == row))
             terms.append(((factor,), self.add(ModuleNode(small, self.count, module)), output))
         return terms
+
+    def _layer(self, leaf: Leaf, shapes: tuple[Shape, ...], output: Shape) -> nn.Module:
+        """A layer of shared weights; compiled code has its own, as it may not meet what other runs leave in them."""
+        apart = self.mixing.compiled != "no"
+        return self.supernet._shared(Step("", leaf, (), shapes, 0, output), {}, apart=apart)
 
     def _largest(self, rows: Sequence[int]) -> Leaf:
         return max((self.grids.table[r] for r in rows), key=lambda row: row[2])[0]
@@ -295,7 +300,7 @@ class Recorder(Walker):
             own = own if joined else shapes
             output = resolved.output(*own)
             small = tuple(self.narrowed(n, s, o) for n, s, o in zip(inputs, shapes, own, strict=True))
-            module = self.supernet._shared(Step("", placed(resolved, site), (), own, 0, output), {})
+            module = self._layer(placed(resolved, site), own, output)
             factors = tuple(Pick(self.paths[d], k) for d, k in zip(grid.decisions, index, strict=True))
             terms.append((factors, self.add(ModuleNode(small, self.count, module)), output))
         return terms

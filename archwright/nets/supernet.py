@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -58,6 +58,11 @@ class SharedLayer(nn.Module):
         self.module = module
         self._bindings = bindings
         self._used = used
+
+    @property
+    def cuts(self) -> bool:
+        """Whether it has tensors of the supernet."""
+        return bool(self._bindings)
 
     def forward(self, *values: Tensor) -> Tensor:
         """Cut, then run."""
@@ -189,6 +194,8 @@ class Supernet(nn.Module):
         from archwright.nets.mixing import Mixing, Mixture, Weights
 
         mixing = mixing or Mixing()
+        if not self.training and mixing.compiled != "no":  # compiled code is kept for training alone
+            mixing = replace(mixing, compiled="no")
         if self.transforms and mixing.entangled:
             raise SpaceError("kernels with learned transforms cannot share one call; mix with entangled=False")
         if mixing not in self._mixtures:
@@ -228,9 +235,10 @@ class Supernet(nn.Module):
         with torch.random.fork_rng(devices=[]):
             return step.leaf.module(*step.input_shapes).to(self._device())
 
-    def _shared(self, step: Step, indices: Mapping[str, Tensor]) -> nn.Module:
-        key = (step.leaf.site, step.leaf, step.input_shapes)
-        if not indices and key in self._layers:
+    def _shared(self, step: Step, indices: Mapping[str, Tensor], *, apart: bool = False) -> nn.Module:
+        """The layer of a step; with index sets or `apart` one that nothing else runs."""
+        key, apart = (step.leaf.site, step.leaf, step.input_shapes), apart or bool(indices)
+        if not apart and key in self._layers:
             return self._layers[key]
         module = self._blank(step)
         bindings = tuple(self._bindings(step, module, indices)) if step.leaf.site else ()
@@ -238,7 +246,7 @@ class Supernet(nn.Module):
             raise SpaceError(f"{step.leaf!r} has weights but no site; let its composite place it with `inner`")
         layer = SharedLayer(join(module) if self.joint else module, bindings, self._used)
         layer.train(self.training)
-        if not indices:
+        if not apart:
             self._layers[key] = layer
             if len(self._layers) > LAYERS_KEPT:
                 self._layers.popitem(last=False)
