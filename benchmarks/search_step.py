@@ -60,7 +60,7 @@ def prepare(options: argparse.Namespace):
     core.supernet.to(memory_format=torch.channels_last)
     core.train()
     if options.compile:
-        core.compiled = "code" if options.device == "cpu" else "graphs"
+        core.compiled = "graphs"
     if options.plain:
         unoptimised(core)
     learned = [p for p in core.architecture_parameters() if p.requires_grad]
@@ -73,6 +73,7 @@ def prepare(options: argparse.Namespace):
         clip=method.weights.clip,
         autocast=options.autocast,
         make_optimizer=method.weights.build,
+        captured=options.compile,
     )
     return method, stepper, shape
 

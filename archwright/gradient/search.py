@@ -114,8 +114,7 @@ class GradientSearch:
                 "compile=True is for one process: batch norms over several exchange their statistics within a pass; "
                 "use compile=False, or one process"
             )
-        graphs = self.device.type == "cuda" and not self.method.update.keeps_gradients
-        return "graphs" if graphs else "code"
+        return "code" if self.method.update.keeps_gradients else "graphs"
 
     def enter(self, stage: int, *, carry: bool = True) -> None:
         """Begin a stage: its supernet with fresh optimizers.
@@ -144,6 +143,7 @@ class GradientSearch:
             clip=method.weights.clip,
             autocast=method.autocast,
             make_optimizer=method.weights.build,
+            captured=self.core.compiled == "graphs",
         )
 
     # ---- running -------------------------------------------------------------------------------------------------
@@ -172,7 +172,10 @@ class GradientSearch:
 
     def advance(self) -> dict[str, Any]:
         """One more epoch and the checkpoint after it; the epoch's record."""
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+        elsewhere: dict[str, Any] = {"devices": []}
+        if self.device.type != "cpu":
+            elsewhere = {"devices": [self.device], "device_type": self.device.type}
+        with torch.random.fork_rng(**elsewhere):
             record = self._one_epoch()
         if self.folder is not None and distributed.rank_and_size()[0] == 0:
             self.folder.mkdir(parents=True, exist_ok=True)

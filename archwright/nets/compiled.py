@@ -65,7 +65,7 @@ class CompiledFlow:
 
         # Torch counts pieces of compiled code by the code object, which all closures of one function share.
         own: Any = FunctionType(run.__code__.replace(), run.__globals__, run.__name__, None, run.__closure__)
-        options = {"triton.cudagraphs": True} if self.graphs else None
+        options: dict[str, Any] | None = {"triton.cudagraphs": True} if self.graphs else None
         made: Run = torch.compile(own, fullgraph=True, dynamic=False, options=options)
         return made
 

@@ -80,7 +80,7 @@ class Mixture:
         if self.mixing.compiled == "no":
             return flow.run(inputs, weights)
         if id(flow) not in self._compiled:
-            self._compiled[id(flow)] = CompiledFlow(flow, graphs=self.mixing.compiled == "graphs")
+            self._compiled[id(flow)] = CompiledFlow(flow, graphs=self.mixing.compiled == "graphs" and inputs[0].is_cuda)
         return self._compiled[id(flow)].run(inputs, weights)
 
     def _flow(self, x: Tensor, weights: Weights, training: bool) -> Flow:
