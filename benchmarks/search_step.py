@@ -36,6 +36,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--phase", choices=["both", "weights", "architecture"], default="both")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--autocast", action="store_true")
+    parser.add_argument("--compile", action="store_true", help="compiled passes; captured graphs on CUDA devices")
+    parser.add_argument("--space-options", default="{}", help='settings of the space as JSON, such as {"cells": 2}')
     parser.add_argument("--peer", help="command that prints its step time; run in alternation")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", help="append the line to this JSON-lines file")
@@ -53,10 +55,12 @@ def prepare(options: argparse.Namespace):
     torch.manual_seed(0)
     shape = (3, options.size, options.size)
     method = recipe(options.method)
-    space = registry.get("spaces", options.space)(shape, 10)
+    space = registry.get("spaces", options.space)(shape, 10, **json.loads(options.space_options))
     core = Core(space, shape, relaxation=method.relaxation, mixing=method.mixing).to(options.device)
     core.supernet.to(memory_format=torch.channels_last)
     core.train()
+    if options.compile:
+        core.compiled = "graphs"
     if options.plain:
         unoptimised(core)
     learned = [p for p in core.architecture_parameters() if p.requires_grad]
@@ -69,6 +73,7 @@ def prepare(options: argparse.Namespace):
         clip=method.weights.clip,
         autocast=options.autocast,
         make_optimizer=method.weights.build,
+        captured=options.compile,
     )
     return method, stepper, shape
 
@@ -107,8 +112,10 @@ def measure(options: argparse.Namespace) -> dict:
         if options.device != "cpu":
             torch.cuda.synchronize()
 
+    began = time.perf_counter()
     for i in range(2):
         step(i)
+    first_s = time.perf_counter() - began
     wall, cpu = [], []
     for i in range(options.steps):
         w, c = time.perf_counter(), time.process_time()
@@ -131,6 +138,9 @@ def measure(options: argparse.Namespace) -> dict:
         "threads": options.threads,
         "phase": options.phase,
         "plain": options.plain,
+        "compiled": options.compile,
+        "first_steps_s": first_s,
+        "space_options": options.space_options,
         "kernels": options.kernels == "auto" and available(),
         "device": options.device,
         "torch": torch.__version__,
@@ -150,6 +160,8 @@ def alternate(options: argparse.Namespace) -> dict:
     for name in ("method", "space", "batch", "size", "steps", "threads", "kernels", "phase", "device"):
         own += [f"--{name}", str(getattr(options, name))]
     own += ["--plain"] if options.plain else []
+    own += ["--compile"] if options.compile else []
+    own += ["--space-options", options.space_options]
     ours, peers = [], []
     for _ in range(options.rounds):
         peers.append(last_json(shlex.split(options.peer)))

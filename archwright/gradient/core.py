@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from archwright.errors import SpaceError
 from archwright.gradient.mixings.base import MixingMethod
 from archwright.gradient.relaxations.base import Draw, Phase, Relaxation
+from archwright.nets.compiled import Compiled
 from archwright.nets.flow import Weights
 from archwright.nets.supernet import Supernet
 from archwright.operators.base import Shape
@@ -65,6 +67,7 @@ class Core(nn.Module):
             parameter.requires_grad_(relaxation.learned)
         self.companion = mixing.companion(self.supernet)
         self.progress = 0.0  # share of the search that is over
+        self.compiled: Compiled = "no"  # how passes with a gradient run
         self.blocked: dict[str, Tensor] = {}
 
     # ---- parameters ----------------------------------------------------------------------------------------------
@@ -100,7 +103,10 @@ class Core(nn.Module):
     def outputs(self, inputs: Inputs, weights: Weights) -> Tensor:
         """Outputs of the mixture, (batch, ...)."""
         with self.method.applied(self.supernet, self.companion, self.progress):
-            return self.supernet.mixture(inputs, weights, self.method.engine())
+            engine = self.method.engine()
+            if self.compiled != "no" and torch.is_grad_enabled():
+                engine = replace(engine, compiled=self.compiled)
+            return self.supernet.mixture(inputs, weights, engine)
 
     def path(self, inputs: Inputs, architecture: Architecture) -> Tensor:
         """Outputs of one subnet, given by an architecture of the supernet's own space."""

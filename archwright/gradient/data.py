@@ -26,6 +26,7 @@ class SearchData:
         seed: of cuts and orders.
         augment: applied to both parts while training.
         device: of the batches.
+        even: leave rows out of batches that are larger than others, so that code for one size serves all.
 
     Raises:
         ConfigurationError: if a part is smaller than a batch.
@@ -41,9 +42,10 @@ class SearchData:
         seed: int,
         augment: Augment | None,
         device: torch.device,
+        even: bool = False,
     ) -> None:
         self.split, self.share, self.batch, self.seed = split, train_share, batch, seed
-        self.augment, self.device = augment, device
+        self.augment, self.device, self.even = augment, device, even
         self.valid = task.valid
         rng = np.random.default_rng([seed, 0xDA7A])
         self.train: Split = task.train
@@ -78,7 +80,14 @@ class SearchData:
         rng = np.random.default_rng([self.seed, 0xBA7C, epoch])
         stream = self._endless(valid, np.random.default_rng([self.seed, 0xBA7D, epoch]))
         for batch in train.batches(self.batch, rng=rng, shuffle=True, augment=self.augment):
-            yield self.placed(batch), self.placed(next(stream))
+            yield self.placed(self._evened(batch)), self.placed(self._evened(next(stream)))
+
+    def _evened(self, batch: Batch) -> Batch:
+        if not self.even:
+            return batch
+        inputs, targets = batch
+        cut = tuple(x[: self.batch] for x in inputs) if isinstance(inputs, tuple) else inputs[: self.batch]
+        return cut, targets[: self.batch]
 
     def _endless(self, split: Split, rng: np.random.Generator) -> Iterator[Batch]:
         while True:

@@ -83,6 +83,9 @@ class Method:
             the measure is that of the mixture where one is run, otherwise of the derived path.
         augment: whether the task's augmentation is applied to both.
         autocast: compute losses in bfloat16 where that is safe; parameters and their updates stay in float32.
+        compile: passes with a gradient are one piece of code of torch's compiler, on CUDA devices a captured graph.
+            The first step compiles for minutes where the supernet has many cells. Not for methods whose passes differ
+            from step to step: see `check_compiles`.
     """
 
     relaxation: Relaxation
@@ -102,6 +105,7 @@ class Method:
     keep: Literal["best", "last"] = "best"
     augment: bool = True
     autocast: bool = False
+    compile: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.warmup <= self.epochs or self.epochs < 1 or self.batch < 1:
@@ -116,6 +120,25 @@ class Method:
         self.selection.check(self.relaxation)
         for penalty in self.penalties:
             penalty.check(self.relaxation)
+        if self.compile:
+            self.check_compiles()
+
+    def check_compiles(self) -> None:
+        """See that every step runs the same operators on the same tensors, so that its code can be kept.
+
+        Raises:
+            ConfigurationError: if it does not, with the reason.
+        """
+        if self.relaxation.one_path:
+            raise ConfigurationError(
+                f"compile=True needs steps that run the same operators; {type(self.relaxation).__name__} draws another "
+                "path at each, which would be compiled anew; use compile=False"
+            )
+        if not self.mixing.steady:
+            raise ConfigurationError(
+                f"compile=True needs steps that read the same tensors; {type(self.mixing).__name__} replaces those of "
+                "the operators at each; use compile=False"
+            )
 
     def with_(self, **changes: Any) -> Method:
         """A copy with other settings.

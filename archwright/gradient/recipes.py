@@ -14,32 +14,22 @@ from archwright.gradient.method import Method, Training
 from archwright.gradient.mixings.entangled import EntangledWeights
 from archwright.gradient.mixings.outputs import Outputs
 from archwright.gradient.mixings.partial_channels import Partial
-from archwright.gradient.mixings.sampled import SampledPath
 from archwright.gradient.mixings.sparse import SparseWeights
-from archwright.gradient.penalties.regularisers import DirichletAnchor, Entropy
+from archwright.gradient.penalties.regularisers import DirichletAnchor, Entropy, ZeroOne
 from archwright.gradient.penalties.self_distillation import SelfDistillation
-from archwright.gradient.relaxations.binary_path import BinaryPath
 from archwright.gradient.relaxations.dirichlet import Dirichlet
 from archwright.gradient.relaxations.gumbel import Gumbel
-from archwright.gradient.relaxations.gumbel_hard import GumbelHard
 from archwright.gradient.relaxations.max_w import MaxW
-from archwright.gradient.relaxations.reinforce import Reinforce
 from archwright.gradient.relaxations.sigmoid import Sigmoid
-from archwright.gradient.relaxations.single_stage import SingleStage
 from archwright.gradient.relaxations.softmax import Softmax
-from archwright.gradient.relaxations.uniform import Uniform
 from archwright.gradient.selections.ablation import Ablation
 from archwright.gradient.selections.argmax import Argmax
 from archwright.gradient.selections.darts_edges import DartsEdges
 from archwright.gradient.selections.depth_growth import DepthGrowth
-from archwright.gradient.selections.evolution import Evolution
-from archwright.gradient.selections.none import NoSelection
 from archwright.gradient.selections.perturbation import Perturbation
 from archwright.gradient.selections.progressive import Progressive
 from archwright.gradient.updates.first_order import FirstOrder
-from archwright.gradient.updates.multi_path import MultiPath
 from archwright.gradient.updates.rarts import RARTS
-from archwright.gradient.updates.sandwich import Sandwich
 from archwright.gradient.updates.second_order import SecondOrder
 from archwright.gradient.updates.single_level import SingleLevel
 from archwright.registry import register
@@ -84,11 +74,30 @@ def darts_second() -> Method:
 @register(
     "recipes",
     "fair-darts",
-    labels={"relaxation": "sigmoid", "mixing": "outputs", "update": "first_order", "selection": "argmax"},
+    labels={
+        "relaxation": "sigmoid",
+        "mixing": "outputs",
+        "update": "first_order",
+        "selection": "argmax",
+        "penalty": "zero-one loss",
+    },
 )
 def fair_darts() -> Method:
-    """FairDARTS without its zero-one loss (Chu et al., 2020)."""
-    return Method(Sigmoid(), Outputs(), FirstOrder(), Argmax(), architecture=ALPHA)
+    """FairDARTS: independent gates pushed to 0 or 1 (Chu et al., ECCV 2020; rates and weight 10 of its public code).
+
+    The strongest option of each edge is taken; the public code takes those above 0.85, two for each node.
+    """
+    weights, alpha = Training(lr=0.005), Training("adam", 3e-3, None, betas=(0.5, 0.999), weight_decay=1e-3, clip=0.0)
+    return Method(
+        Sigmoid(),
+        Outputs(),
+        FirstOrder(),
+        Argmax(),
+        penalties=(ZeroOne(10.0),),
+        weights=weights,
+        architecture=alpha,
+        batch=128,
+    )
 
 
 @register(
@@ -140,16 +149,6 @@ def pc_darts() -> Method:
 
 @register(
     "recipes",
-    "gdas",
-    labels={"relaxation": "gumbel_hard", "mixing": "sampled", "update": "first_order", "selection": "argmax"},
-)
-def gdas() -> Method:
-    """GDAS: one hard Gumbel path, temperature 10 to 0.1 (Dong and Yang, 2019; 250 epochs)."""
-    return Method(GumbelHard(), SampledPath(), FirstOrder(), Argmax(), architecture=ALPHA, epochs=250)
-
-
-@register(
-    "recipes",
     "drnas",
     labels={
         "relaxation": "dirichlet",
@@ -183,7 +182,7 @@ def drnas() -> Method:
     labels={"relaxation": "softmax", "mixing": "outputs", "update": "rarts", "selection": "darts_edges"},
 )
 def rarts() -> Method:
-    """RARTS: two copies of the weights instead of a second derivative (Xue et al., 2020)."""
+    """RARTS: two copies of the weights instead of a second derivative (Xue et al., 2020, arXiv:2008.03901)."""
     return Method(Softmax(), Outputs(), RARTS(), DartsEdges(), architecture=ALPHA)
 
 
@@ -193,9 +192,14 @@ def rarts() -> Method:
     labels={"relaxation": "max_w", "mixing": "outputs", "update": "first_order", "selection": "darts_edges"},
 )
 def sharpdarts() -> Method:
-    """sharpDARTS: max-W weights and cosine power annealing (Hundt et al., 2019; rate 0.1 to 1e-4, order 10)."""
-    weights = Training(lr=0.1, lr_end=1e-4, schedule="cosine_power", power=10.0)
-    return Method(MaxW(), Outputs(), FirstOrder(), DartsEdges(), weights=weights, architecture=ALPHA, epochs=60)
+    """sharpDARTS: max-W weights and cosine power annealing (Hundt et al., 2019, arXiv:1903.09900).
+
+    Rates are those of its public search: 0.025 to 1e-4, order 2, batch 48, 120 epochs (order 10 trains the found net).
+    """
+    weights = Training(lr=0.025, lr_end=1e-4, schedule="cosine_power", power=2.0)
+    return Method(
+        MaxW(), Outputs(), FirstOrder(), DartsEdges(), weights=weights, architecture=ALPHA, epochs=120, batch=48
+    )
 
 
 @register(
@@ -210,7 +214,7 @@ def sharpdarts() -> Method:
     },
 )
 def sd_darts() -> Method:
-    """SD-DARTS: the mean vote of the last three supernets (Zhu et al., 2023)."""
+    """SD-DARTS: the mean vote of the last supernets (Zhu et al., 2023, arXiv:2302.05629); three of them are ours."""
     return Method(Softmax(), Outputs(), FirstOrder(), DartsEdges(), (SelfDistillation(3),), architecture=ALPHA)
 
 
@@ -220,7 +224,7 @@ def sd_darts() -> Method:
     labels={"relaxation": "softmax", "mixing": "outputs", "update": "first_order", "selection": "perturbation"},
 )
 def darts_pt() -> Method:
-    """DARTS-PT: what the supernet loses decides; 5 epochs of tuning between decisions (Wang et al., 2021)."""
+    """DARTS-PT: what the supernet loses decides; 5 epochs of tuning between decisions (Wang et al., ICLR 2021)."""
     return Method(Softmax(), Outputs(), FirstOrder(), Perturbation(tuning=5.0), architecture=ALPHA)
 
 
@@ -270,53 +274,25 @@ def fbnet() -> Method:
 
 @register(
     "recipes",
-    "proxylessnas",
-    labels={"relaxation": "binary_path", "mixing": "sampled", "update": "first_order", "selection": "argmax"},
-)
-def proxylessnas() -> Method:
-    """ProxylessNAS with gradients: one path in memory, two gates learned (Cai et al., 2019, section 3.2.1).
-
-    Rates are those of its public ImageNet search, 120 epochs after 40 of warm-up; short jobs raise the gates' rate.
-
-    Add `penalties=(ExpectedCost(cost, "latency_ms", "linear"),)` for the latency term.
-    """
-    alpha = Training("adam", 1e-3, None, betas=(0.0, 0.999), weight_decay=0.0, clip=0.0)
-    weights = Training(lr=0.025, lr_end=0.0, weight_decay=4e-5)
-    return Method(
-        BinaryPath(), SampledPath(), FirstOrder(), Argmax(), weights=weights, architecture=alpha, epochs=160, warmup=40
-    )
-
-
-@register(
-    "recipes",
-    "proxylessnas-r",
-    labels={"relaxation": "reinforce", "mixing": "sampled", "update": "first_order", "selection": "argmax"},
-)
-def proxylessnas_r() -> Method:
-    """ProxylessNAS with REINFORCE (Cai et al., 2019, section 3.3.2)."""
-    alpha = Training("adam", 1e-3, None, betas=(0.0, 0.999), weight_decay=0.0, clip=0.0)
-    return Method(Reinforce(), SampledPath(), FirstOrder(), Argmax(), architecture=alpha, epochs=160, warmup=40)
-
-
-@register(
-    "recipes",
     "tanglenas",
-    labels={"relaxation": "dirichlet", "mixing": "entangled", "update": "first_order", "selection": "argmax"},
+    labels={
+        "relaxation": "dirichlet",
+        "mixing": "entangled",
+        "update": "first_order",
+        "selection": "argmax",
+        "penalty": "Dirichlet anchor",
+    },
 )
 def tanglenas() -> Method:
-    """TangleNAS with DrNAS weights, its default (Sukthankar et al., 2024)."""
-    return Method(Dirichlet(), EntangledWeights(), FirstOrder(), Argmax(), architecture=ALPHA)
-
-
-@register(
-    "recipes",
-    "single-stage",
-    labels={"relaxation": "single_stage", "mixing": "sampled", "update": "first_order", "selection": "none"},
-)
-def single_stage() -> Method:
-    """Single-stage search: hard, annealed samples, nothing to decode, data cut anew every epoch (row 140)."""
+    """TangleNAS with DrNAS weights, its default (Sukthankar et al., AutoML 2024; rates of its public DARTS search)."""
     return Method(
-        SingleStage(), SampledPath(), FirstOrder(), NoSelection(), architecture=ALPHA_FAST, split="fresh", keep="last"
+        Dirichlet(),
+        EntangledWeights(),
+        FirstOrder(),
+        Argmax(),
+        penalties=(DirichletAnchor(1e-3),),
+        weights=Training(lr_end=0.0),
+        architecture=ALPHA,
     )
 
 
@@ -326,7 +302,7 @@ def single_stage() -> Method:
     labels={"relaxation": "softmax", "mixing": "outputs", "update": "single_level", "selection": "darts_edges"},
 )
 def single_level() -> Method:
-    """One-level DARTS: all parameters on the same loss (as in StacNAS, Li et al., 2019)."""
+    """One-level DARTS: all parameters on the same loss (as in StacNAS, Li et al., 2019, arXiv:1909.11926)."""
     return Method(Softmax(), Outputs(), SingleLevel(), DartsEdges(), architecture=ALPHA, train_share=0.9)
 
 
@@ -352,58 +328,21 @@ def dass() -> Method:
     },
 )
 def quantnas() -> Method:
-    """QuantNAS: bits mixed as noise in one call, entropy that grows (Shvetsov et al., 2022; for `quantized_conv`).
+    """QuantNAS: bits mixed as noise in one call, entropy that grows (Shvetsov et al., 2022, arXiv:2208.14839).
 
-    Add `penalties=(Entropy(1e-2), ExpectedCost(BitPolicy(...), "bit_operations_gbops", "linear"))` for the bits.
+    For `quantized_conv`; rates, entropy 1e-3, 20 epochs and 9 of warm-up are those of its public code (images of
+    super-resolution). Add `penalties=(Entropy(1e-3), ExpectedCost(BitPolicy(...), "bit_operations_gbops", "linear"))`
+    for the bits.
     """
-    return Method(Softmax(), EntangledWeights(), FirstOrder(), Argmax(), (Entropy(1e-2),), architecture=ALPHA)
-
-
-@register(
-    "recipes",
-    "spos",
-    labels={"relaxation": "uniform", "mixing": "sampled", "update": "first_order", "selection": "evolution"},
-)
-def spos() -> Method:
-    """Single path one-shot: uniform paths, then evolution over inherited weights (Guo et al., 2020)."""
-    return Method(Uniform(), SampledPath(), FirstOrder(), Evolution(50, 20, 10), train_share=0.8)
-
-
-@register(
-    "recipes",
-    "random-ws",
-    labels={"relaxation": "uniform", "mixing": "sampled", "update": "first_order", "selection": "evolution"},
-)
-def random_ws() -> Method:
-    """Random search with weight sharing: one generation, the best of it (Li and Talwalkar, 2019)."""
-    return Method(Uniform(), SampledPath(), FirstOrder(), Evolution(100, 1, 1))
-
-
-@register(
-    "recipes",
-    "fairnas",
-    labels={"relaxation": "uniform", "mixing": "sampled", "update": "multi_path", "selection": "evolution"},
-)
-def fairnas() -> Method:
-    """FairNAS: every step trains every option equally often (Chu et al., 2021)."""
-    return Method(Uniform(), SampledPath(), MultiPath(how="fair"), Evolution(50, 20, 10), train_share=0.8)
-
-
-@register(
-    "recipes",
-    "multi-arch",
-    labels={"relaxation": "uniform", "mixing": "sampled", "update": "multi_path", "selection": "evolution"},
-)
-def multi_arch() -> Method:
-    """Several architectures in one batch, each on a part of it (ViT-ResNAS, Liao et al., 2021)."""
-    return Method(Uniform(), SampledPath(), MultiPath(4, "parts"), Evolution(50, 20, 10), train_share=0.8)
-
-
-@register(
-    "recipes",
-    "bignas",
-    labels={"relaxation": "uniform", "mixing": "sampled", "update": "sandwich", "selection": "evolution"},
-)
-def bignas() -> Method:
-    """BigNAS: sandwich rule with in-place distillation (Yu et al., 2020)."""
-    return Method(Uniform(), SampledPath(), Sandwich(2), Evolution(50, 20, 10), train_share=0.8)
+    return Method(
+        Softmax(),
+        EntangledWeights(),
+        FirstOrder(),
+        Argmax(),
+        (Entropy(1e-3),),
+        weights=Training("adam", 1e-3, 0.0, weight_decay=3e-8),
+        architecture=Training("adam", 3e-4, None, betas=(0.5, 0.999), weight_decay=0.0, clip=0.0),
+        epochs=20,
+        warmup=9,
+        batch=32,
+    )

@@ -10,57 +10,32 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from archwright.errors import ConfigurationError, EvaluationError
 from archwright.gradient import distributed
-from archwright.gradient.core import Core, entropy
+from archwright.gradient.core import Core
 from archwright.gradient.data import SearchData
 from archwright.gradient.journal import Journal
 from archwright.gradient.measure import batch_statistics, measure
 from archwright.gradient.method import Method
-from archwright.gradient.selections.edges import skip_share
+from archwright.gradient.result import GradientResult, epoch_record
 from archwright.gradient.state import restore, state_of
 from archwright.gradient.step import Stepper
 from archwright.nets.checkpoint import TrainState
+from archwright.nets.compiled import Compiled
 from archwright.nets.flow import Weights
 from archwright.space import Architecture, Space
 from archwright.tasks.base import Task
 
 OnEpoch = Callable[[dict[str, Any]], bool | None]
-MEASURED = 8  # batches that the measurements after an epoch take
+MEASURED = 8  # batches that each measurement after an epoch takes
 CHECKPOINT = "search.safetensors"
-
-
-@dataclass(frozen=True, eq=False)
-class GradientResult:
-    """What a search found.
-
-    Attributes:
-        architecture: the best derived one, or the last, as the method's `keep` says.
-        last: that of the last epoch.
-        best_epoch: epoch of `architecture`.
-        history: one record an epoch.
-        random: inherited measure of random architectures in the same supernet: `mean`, `best`, `count`.
-        search: to take networks and parameters from.
-    """
-
-    architecture: Architecture
-    last: Architecture
-    best_epoch: int
-    history: list[dict[str, Any]]
-    random: dict[str, float]
-    search: GradientSearch
-
-    def network(self) -> nn.Module:
-        """The architecture as a plain network with the inherited weights."""
-        return self.search.core.network(self.architecture)
 
 
 class GradientSearch:
@@ -74,10 +49,11 @@ class GradientSearch:
         device: where to search; the CPU when None.
         folder: for the log and the checkpoint; a search found there is gone on with.
         autocast: compute losses in bfloat16, also where the method does not say so.
+        compile: run passes as compiled code, also where the method does not say so; see `Method.compile`.
 
     Raises:
         SpaceError: if the space cannot be mixed.
-        ConfigurationError: if parts do not go together, or the data are too few.
+        ConfigurationError: if parts do not go together, cannot be compiled as asked, or the data are too few.
     """
 
     def __init__(
@@ -90,10 +66,12 @@ class GradientSearch:
         device: torch.device | str | None = None,
         folder: str | Path | None = None,
         autocast: bool = False,
+        compile: bool = False,
     ) -> None:
+        method = method.with_(autocast=method.autocast or autocast, compile=method.compile or compile)
         self.space, self.task, self.method, self.seed = space, task, method, seed
         self.device = torch.device(device) if device is not None else torch.device("cpu")
-        self.stage, self._autocast = 0, autocast
+        self.stage = 0
         self.core = self._core(0)
         augment = task.augmentation if method.augment else None
         self.data = SearchData(
@@ -104,9 +82,10 @@ class GradientSearch:
             seed=seed,
             augment=augment,
             device=self.device,
+            even=method.compile,
         )
         self.stepper = self._stepper()
-        self.epoch = 0
+        self.epoch, self.measured = 0, MEASURED
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] | None = None
         self.folder = None if folder is None else Path(folder)
@@ -119,12 +98,23 @@ class GradientSearch:
         seed = self.seed + 7919 * stage
         made = Core(self.space, shape, relaxation=method.relaxation, mixing=method.mixing, seed=seed, stacked=stacked)
         core = made.to(self.device)
+        core.compiled = self._compiled()
         if len(shape) == 3:
             core.supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if distributed.active():
             core.supernet.join_norms()
             distributed.synchronise(core)
         return core
+
+    def _compiled(self) -> Compiled:
+        if not self.method.compile:
+            return "no"
+        if distributed.active():
+            raise ConfigurationError(
+                "compile=True is for one process: batch norms over several exchange their statistics within a pass; "
+                "use compile=False, or one process"
+            )
+        return "code" if self.method.update.keeps_gradients else "graphs"
 
     def enter(self, stage: int, *, carry: bool = True) -> None:
         """Begin a stage: its supernet with fresh optimizers.
@@ -151,8 +141,9 @@ class GradientSearch:
             architecture=method.architecture.build(learned) if learned else None,
             penalties=method.penalties,
             clip=method.weights.clip,
-            autocast=self._autocast or method.autocast,
+            autocast=method.autocast,
             make_optimizer=method.weights.build,
+            captured=self.core.compiled == "graphs",
         )
 
     # ---- running -------------------------------------------------------------------------------------------------
@@ -181,7 +172,10 @@ class GradientSearch:
 
     def advance(self) -> dict[str, Any]:
         """One more epoch and the checkpoint after it; the epoch's record."""
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+        elsewhere: dict[str, Any] = {"devices": []}
+        if self.device.type != "cpu":
+            elsewhere = {"devices": [self.device], "device_type": self.device.type}
+        with torch.random.fork_rng(**elsewhere):
             record = self._one_epoch()
         if self.folder is not None and distributed.rank_and_size()[0] == 0:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -244,58 +238,35 @@ class GradientSearch:
     # ---- measuring -----------------------------------------------------------------------------------------------
 
     def _record(self, train_loss: float, seconds: float) -> dict[str, Any]:
-        derived = self.method.selection.choose(self)
-        chances = self.core.probabilities(detach=True)
-        found = self.inherited(derived)
-        gap, judged = None, found
-        if not self.method.relaxation.one_path:
-            judged = self.mixture_measure()  # one path of a mixture was never trained alone and says little
-            gap = found["loss"] - judged["loss"]
-        elif self.method.relaxation.learned:
-            gap = 0.0
-        metric = self.task.metric
-        record: dict[str, Any] = {
-            "epoch": self.epoch,
-            "train_loss": train_loss,
-            "derived_loss": found["loss"],
-            metric: found[metric],
-            "judged_by": judged[metric],
-            "discretisation_gap": gap,
-            "entropy": float(entropy(chances)),
-            "skip_share": skip_share(self.space, derived.code),
-            "lr": self.stepper.weights.param_groups[0]["lr"],
-            "stage": self.stage,
-            "seconds": seconds,
-            "code": derived.code.tolist(),
-        }
-        record["collapsed"] = record["skip_share"] > 0.5
-        better = self.best is None or (judged[metric] > self.best["judged_by"]) == self.task.maximize
-        if self.epoch > self.method.warmup and (better or self.best is None):
+        record = epoch_record(self, train_loss, seconds)
+        metric = record["judged_by"]
+        better = self.best is None or (metric > self.best["judged_by"]) == self.task.maximize
+        if self.epoch > self.method.warmup and better:
             self.best = record
         return record
 
     @torch.no_grad()
-    def inherited(self, architecture: Architecture, batches: int = MEASURED) -> dict[str, float]:
+    def inherited(self, architecture: Architecture, batches: int | None = None) -> dict[str, float]:
         """Loss and metrics of an architecture with the shared weights and the statistics of each batch.
 
         Args:
             architecture: of the searched space.
-            batches: of the architecture's part of the data; 0 = all.
+            batches: of the architecture's part of the data, `measured` when None; 0 = all.
         """
         weights = self.core.one_hot(architecture.code.tolist())
         return self._measured(weights, batches)
 
     @torch.no_grad()
-    def mixture_measure(self, batches: int = MEASURED) -> dict[str, float]:
+    def mixture_measure(self, batches: int | None = None) -> dict[str, float]:
         """Loss and metrics of the mixture without noise."""
         return self._measured(self.core.expected_weights(), batches)
 
-    def mixture_loss(self, batches: int = MEASURED) -> float:
+    def mixture_loss(self, batches: int | None = None) -> float:
         """Loss of the mixture without noise."""
         return self.mixture_measure(batches)["loss"]
 
-    def _measured(self, weights: Weights, batches: int) -> dict[str, float]:
-        epoch = max(0, self.epoch - 1)
+    def _measured(self, weights: Weights, batches: int | None) -> dict[str, float]:
+        epoch, batches = max(0, self.epoch - 1), self.measured if batches is None else batches
         with batch_statistics(self.core.supernet):
             return measure(self.task, lambda x: self.core.outputs(x, weights), self.data.some(epoch, batches))
 
@@ -397,3 +368,6 @@ def search(
 
     made = recipe(method, **changes) if isinstance(method, str) else method.with_(**changes)
     return GradientSearch(space, task, made, seed=seed).run(on_epoch=on_epoch)
+
+
+__all__ = ["GradientResult", "GradientSearch", "OnEpoch", "search"]

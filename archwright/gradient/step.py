@@ -33,6 +33,7 @@ class Stepper:
         generator: of this step.
         progress: share of the search that is over.
         autocast: whether losses are computed in bfloat16 autocast.
+        captured: whether gradients are memory that the next pass overwrites.
         extra: tensors of an update that belong to the state, such as RARTS's second copy.
     """
 
@@ -45,6 +46,7 @@ class Stepper:
     generator: torch.Generator = field(default_factory=torch.Generator)
     progress: float = 0.0
     autocast: bool = False
+    captured: bool = False
     extra: dict[str, Core] = field(default_factory=dict)
     extra_optimizers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
     make_optimizer: Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None = None
@@ -100,6 +102,9 @@ class Stepper:
         if self.clip:
             nn.utils.clip_grad_norm_([p for p in parameters if p.grad is not None], self.clip)
         (optimizer or self.weights).step()
+        if self.captured:  # gradients are memory of the graph, which the next pass overwrites
+            for p in parameters:
+                p.grad = None
 
     def architecture_step(self, batch: Batch) -> Tensor:
         """Train the architecture parameters on a batch (first order); the loss, detached."""

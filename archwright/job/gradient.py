@@ -25,7 +25,7 @@ from archwright.gradient.penalties.base import Penalty
 from archwright.gradient.penalties.cost import Budget, ExpectedCost
 from archwright.gradient.penalties.limit import Limit
 from archwright.gradient.recipes import recipe
-from archwright.gradient.search import GradientSearch
+from archwright.gradient.search import MEASURED, GradientSearch
 from archwright.gradient.selections.argmax import Argmax
 from archwright.gradient.selections.base import Selection
 from archwright.gradient.selections.darts_edges import DartsEdges
@@ -53,6 +53,8 @@ LATENCY = "latency_ms"
 SAFE = 0.98  # share of a limit that a measurement may reach; the next one will differ a little
 REACH = 1.0  # of an architecture parameter in a search: a chance that is e times another's
 LARGEST_RATE = 0.1
+MEASURING = 0.25  # share of the training's time that measuring an epoch may take where time is short
+FEWEST_MEASURED = 2  # batches of any measurement
 FINISH = 0.4  # share of the search's time for a selection that works on after the last epoch
 
 
@@ -128,9 +130,9 @@ class SharedWeights:
     deterministic = True  # within an epoch; an epoch is a fidelity
     batched = True
 
-    def __init__(self, search: GradientSearch, task: Task) -> None:
+    def __init__(self, search: GradientSearch, task: Task, samples: int = SAMPLES) -> None:
         self.search, self.metrics = search, task.metrics
-        self.split = task.valid.take(min(len(task.valid), SAMPLES), np.random.default_rng([search.seed, 0x51]))
+        self.split = task.valid.take(min(len(task.valid), samples), np.random.default_rng([search.seed, 0x51]))
 
     def evaluate(self, architectures: Architectures, *, fidelity: float = 1.0, seed: int = 0) -> dict[str, np.ndarray]:
         """Measure n architectures, see `Evaluator.evaluate`; fidelity names the epoch."""
@@ -250,7 +252,8 @@ def start(job: Stages, costs: Sequence[Any]) -> tuple[EpochStrategy, SharedWeigh
         method = method.with_(selection=method.selection.within(job.space, fixed["finish_s"], **rates))
     search = GradientSearch(job.space, task, method, seed=job.config.seed, device=job.config.device, folder=path.parent)
     quality = SharedPaths if method.relaxation.one_path and job.config.evaluation != "train" else SharedWeights
-    return EpochStrategy(job.config.strategy, search, _fit(job, costs)), quality(search, job.task)
+    search.measured = fixed["measured"]
+    return EpochStrategy(job.config.strategy, search, _fit(job, costs)), quality(search, job.task, fixed["samples"])
 
 
 def _fit(job: Stages, costs: Sequence[Any]) -> Fit | None:
@@ -296,25 +299,51 @@ def _for_few_steps(method: Method, rows: int) -> Method:
 
 
 def _length(job: Stages, method: Method) -> dict[str, Any]:
-    """Epochs and rows that the budget allows; the epochs of the recipe at most."""
+    """Epochs and rows that the budget allows, the epochs of the recipe at most; and how much is measured in each."""
     rows, budget = len(job.task.train), job.setup.budget
     epochs = method.epochs if budget.trials is None else max(1, min(method.epochs, budget.trials - 1))
     seconds = job.clock.left("search", 2.0)
     if seconds is None:
-        return {"epochs": epochs, "rows": rows, "epoch_s": 0.0, "batch_s": 0.0, "finish_s": None}
+        return {
+            "epochs": epochs,
+            "rows": rows,
+            "epoch_s": 0.0,
+            "batch_s": 0.0,
+            "finish_s": None,
+            **_measuring(job, method),
+        }
     step_s, batch_s, steps = _timed(job, method)
     seconds = job.clock.left("search", 2.0) or 2.0
     works_on = type(method.selection).finish is not Selection.finish
     finish_s = FINISH * seconds if works_on else 0.0
-    measured = 16 + min(len(job.task.valid), SAMPLES) / method.batch
+    left, measuring = 0.9 * (seconds - finish_s), _measuring(job, method)
+    if epochs * (steps * step_s + _batches(method, measuring) * batch_s) > left:  # weights come first
+        measuring = _measuring(job, method, MEASURING * steps * step_s / batch_s)
+    measured = _batches(method, measuring)
     epoch_s = steps * step_s + measured * batch_s
-    left = 0.9 * (seconds - finish_s)
     if epoch_s > left:  # not even one: fewer rows
         share = max(0.0, left - measured * batch_s) / (steps * step_s)
         least = int(np.ceil(method.batch / min(method.train_share, 1.0 - method.train_share))) + 1
         rows = min(rows, max(least, int(share * rows)))
     epochs = int(min(epochs, max(1.0, left // epoch_s)))
-    return {"epochs": epochs, "rows": rows, "epoch_s": epoch_s, "batch_s": batch_s, "finish_s": finish_s}
+    return {"epochs": epochs, "rows": rows, "epoch_s": epoch_s, "batch_s": batch_s, "finish_s": finish_s, **measuring}
+
+
+def _measuring(job: Stages, method: Method, most: float = np.inf) -> dict[str, int]:
+    """Batches of a measurement by the search and rows of a trial's, together at most so many batches an epoch."""
+    full = {"measured": MEASURED, "samples": min(len(job.task.valid), SAMPLES)}
+    share = min(1.0, most / _batches(method, full))
+    least = min(full["samples"], FEWEST_MEASURED * method.batch)
+    return {
+        "measured": max(FEWEST_MEASURED, int(share * MEASURED)),
+        "samples": max(least, int(share * full["samples"])),
+    }
+
+
+def _batches(method: Method, measuring: dict[str, int]) -> float:
+    """Batches that are measured in an epoch: of the found architecture, of a mixture, of the trial."""
+    times = 1 if method.relaxation.one_path else 2
+    return times * measuring["measured"] + measuring["samples"] / method.batch
 
 
 def _timed(job: Stages, method: Method) -> tuple[float, float, int]:

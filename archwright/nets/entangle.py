@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from archwright.errors import SpaceError
+from archwright.nets.active_norm import ActiveNorm
 from archwright.nets.cut import AxisSizes, cut_of
 from archwright.nets.flow import Joint, Scalars, joint
 from archwright.nets.joint import is_joint, join
@@ -92,10 +93,7 @@ class Mask:
 
     def __init__(self, groups: Sequence[MaskGroup], dimensions: int) -> None:
         self.dimensions = dimensions
-        self.groups = [
-            (g.paths, torch.from_numpy(g.allowed.astype(np.float64)), {d: _tensor(p) for d, p in g.parts.items()})
-            for g in groups
-        ]
+        self.groups = [(g.paths, _allowed(g.allowed), {d: _tensor(p) for d, p in g.parts.items()}) for g in groups]
 
     def __call__(self, scalars: Scalars) -> Tensor:
         """A tensor that broadcasts to the masked one."""
@@ -114,10 +112,15 @@ def _tensor(indicator: np.ndarray) -> Tensor:
     return torch.from_numpy(indicator.astype(np.float32))
 
 
-def shares(scalars: Scalars, paths: Sequence[str], allowed: Tensor) -> Tensor:
+def _allowed(settings: np.ndarray) -> Tensor | None:
+    """The indicator of the settings that count; None if all do."""
+    return None if settings.all() else torch.from_numpy(settings.astype(np.float64))
+
+
+def shares(scalars: Scalars, paths: Sequence[str], allowed: Tensor | None) -> Tensor:
     """(settings,) weight of every joint setting, those that are not allowed left out and the rest scaled up to one."""
     every = joint(scalars, paths).reshape(-1)
-    if bool((allowed > 0).all()):
+    if allowed is None:
         return every
     kept = every * allowed.to(scalars.like)
     return kept / kept.sum().clamp_min(1e-12) * every.sum()
@@ -131,41 +134,6 @@ def _contract(share: Tensor, parts: Sequence[Tensor]) -> Tensor:
         return (parts[0] * share[:, None]).T @ parts[1]
     letters = "abcdefg"[: len(parts)]
     return torch.einsum(f"z,{','.join('z' + x for x in letters)}->{letters}", share, *parts)
-
-
-class ActiveNorm(nn.Module):
-    """Layer or RMS norm mixed over settings with different numbers of active channels.
-
-    For each setting j the statistics are those of its first s_j channels; the output is the weighted sum. `share`
-    (settings,) and `kept` (settings, channels) are set before a call.
-    """
-
-    share: Tensor
-    kept: Tensor
-
-    def __init__(self, norm: nn.Module, axis: int) -> None:
-        super().__init__()
-        self.weight: Any = norm.weight
-        self.bias: Any = getattr(norm, "bias", None)
-        self.eps = getattr(norm, "eps", None) or (1e-5 if not _is_rms(norm) else torch.finfo(torch.float32).eps)
-        self.centred, self.axis = not _is_rms(norm), axis
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(b, ..., c) or (b, c, ...) -> the same shape."""
-        last = x.movedim(self.axis, -1)
-        count = self.kept.sum(1)  # (settings,)
-        square = (last * last) @ self.kept.T / count  # (..., settings)
-        mean = last @ self.kept.T / count if self.centred else torch.zeros_like(square)
-        scale = self.share * torch.rsqrt(square - mean * mean + self.eps)
-        out = last * (scale @ self.kept) - (scale * mean) @ self.kept
-        out = out * self.weight
-        if self.bias is not None:
-            out = out + self.bias * (self.share @ self.kept)
-        return out.movedim(-1, self.axis)
-
-
-def _is_rms(norm: nn.Module) -> bool:
-    return isinstance(norm, nn.RMSNorm | ChannelRMSNorm)
 
 
 class Entangled:
@@ -188,11 +156,13 @@ class Entangled:
         first = settings.table[int(settings.rows[allowed][0])]
         self.module = _twin(hull, first, large)
         self.masks: dict[str, Mask] = {}
-        self.norms: list[tuple[ActiveNorm, MaskGroup]] = []
+        self.norms: list[tuple[ActiveNorm, tuple[str, ...], Tensor | None, Tensor]] = []
         if large is not None:
             self._find_masks(hull, large)
         self.parts = _owners(self.module, large) if large is not None else []
-        self.mixed = _field_values(settings, allowed, getattr(hull[0], "mixes", ""))
+        found = _field_values(settings, allowed, getattr(hull[0], "mixes", ""))
+        self.mixed = {value: torch.from_numpy(mask) for value, mask in found.items()}
+        self.counts = _allowed(allowed)
 
     def _find_masks(self, hull: Setting, large: nn.Module) -> None:
         leaf, shapes = hull
@@ -229,28 +199,33 @@ class Entangled:
         if isinstance(owner, nn.LayerNorm | nn.RMSNorm | ChannelNorm | ChannelRMSNorm):
             axis = 1 if isinstance(owner, ChannelNorm | ChannelRMSNorm) else -1
             active = ActiveNorm(owner, axis)
-            self.norms.append((active, groups[0]))
+            (indicator,) = groups[0].parts.values()
+            self.norms.append((active, groups[0].paths, _allowed(groups[0].allowed), _tensor(indicator)))
             self.module = _replaced(self.module, owner_name, active)
             return
         self.masks[name] = Mask(groups, dimensions)
 
     def __call__(self, scalars: Scalars, *values: Tensor) -> Tensor:
         """Run with masked tensors."""
-        for target, source, key, name in self.parts:
-            tensor = source[key]
-            target[key] = tensor * self.masks[name](scalars) if name in self.masks else tensor
-        for norm, group in self.norms:
-            norm.share = shares(scalars, group.paths, torch.from_numpy(group.allowed.astype(np.float64)))
-            (indicator,) = group.parts.values()
-            norm.kept = _tensor(indicator).to(scalars.like)
+        for norm, paths, allowed, kept_channels in self.norms:
+            norm.share = shares(scalars, paths, allowed)
+            norm.kept = kept_channels.to(scalars.like)
         if self.mixed:
-            share = shares(scalars, self.settings.paths, torch.from_numpy(self.allowed.astype(np.float64)))
-            kept = [torch.from_numpy(mask).to(scalars.like) for mask in self.mixed.values()]
+            share = shares(scalars, self.settings.paths, self.counts)
+            kept = [mask.to(scalars.like) for mask in self.mixed.values()]
             given = tuple(self.mixed), torch.stack([(share * mask).sum() for mask in kept])
             setattr(self.module, "mixed", given)  # noqa: B010
         if self.large is not None and self.module.training != self.large.training:
             self.module.train(self.large.training)
+        if torch.compiler.is_compiling():  # compiled code may not change what a module holds
+            masked = {name: self._masked(source[key], name, scalars) for _, source, key, name in self.parts}
+            return torch.func.functional_call(self.module, masked, values)
+        for target, source, key, name in self.parts:
+            target[key] = self._masked(source[key], name, scalars)
         return self.module(*values)
+
+    def _masked(self, tensor: Tensor, name: str, scalars: Scalars) -> Tensor:
+        return tensor * self.masks[name](scalars) if name in self.masks else tensor
 
     def runs(self, shapes: Sequence[Shape]) -> bool:
         """Whether this structure turns inputs of the largest shapes into the largest output."""

@@ -88,7 +88,8 @@ def weighted_sum(terms: Sequence[Tensor], weights: Sequence[Tensor | None]) -> T
     """
     if len(terms) == 1:
         return terms[0] if weights[0] is None else terms[0] * weights[0]
-    if len({(t.dtype, t.shape) for t in terms}) > 1:  # under autocast, or where terms broadcast
+    if torch.compiler.is_compiling() or len({(t.dtype, t.shape) for t in terms}) > 1:
+        # a compiler fuses the passes by itself; dtypes differ under autocast, shapes where terms broadcast
         parts = [t if w is None else t * w for t, w in zip(terms, weights, strict=True)]
         return sum(parts[1:], parts[0])
     return _WeightedSum.apply(len(terms), *terms, *weights)
@@ -144,7 +145,7 @@ def depthwise(x: Tensor, weight: Tensor, stride: int, padding: int, dilation: in
         padding: on every side, at most dilation * (k - 1).
         dilation: of the kernel.
     """
-    if torch.is_autocast_enabled(x.device.type):
+    if torch.compiler.is_compiling() or torch.is_autocast_enabled(x.device.type):
         return F.conv2d(x, weight, None, stride, padding, dilation, weight.shape[0])
     return _Depthwise.apply(x, weight, stride, padding, dilation)
 

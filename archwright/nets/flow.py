@@ -105,6 +105,8 @@ class Scalars:
 
     def takes_part(self, factors: Sequence[Factor]) -> bool:
         """Whether the product of factors can be other than zero."""
+        if not self.weights.active:
+            return True
         for factor in factors:
             if isinstance(factor, Pick) and not self.is_active(factor.path, factor.option):
                 return False
@@ -282,7 +284,10 @@ class Flow:
     def run(self, inputs: Sequence[Tensor], weights: Weights) -> Tensor:
         """The result for inputs (batch, ...)."""
         scalars = Scalars(weights, inputs[0])
-        plan = self._plan(scalars)
+        return self.execute(self.plan(scalars), inputs, scalars)
+
+    def execute(self, plan: Plan, inputs: Sequence[Tensor], scalars: Scalars) -> Tensor:
+        """The result by a plan of this flow."""
         values: dict[int, Tensor] = dict(enumerate(inputs))
         for node, free in zip(plan.nodes, plan.free, strict=True):
             value = node.run(values, scalars)
@@ -334,7 +339,8 @@ class Flow:
                     out.append(Probe(node, i, f, inside, sources))
         return out
 
-    def _plan(self, scalars: Scalars) -> Plan:
+    def plan(self, scalars: Scalars) -> Plan:
+        """The nodes that a run with these weights needs; kept for the next run with the same options."""
         active = scalars.weights.active
         key = (tuple(sorted(active.items())), tuple(sorted(scalars.weights.probed.items())))
         plan = self._plans.get(key)

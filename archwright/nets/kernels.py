@@ -103,9 +103,13 @@ def _typed(library: ctypes.CDLL) -> ctypes.CDLL:
 
 
 def fits(x: Tensor) -> bool:
-    """Whether the kernels can read a tensor: float32, on the CPU, (b, c, h, w) with the channels last in memory."""
+    """Whether the kernels can read a tensor: float32, on the CPU, (b, c, h, w) with the channels last in memory.
+
+    Within `torch.compile` they cannot: a compiler sees torch's own functions only.
+    """
     return (
-        x.dtype == torch.float32
+        not torch.compiler.is_compiling()
+        and x.dtype == torch.float32
         and x.device.type == "cpu"
         and x.dim() == 4
         and x.is_contiguous(memory_format=torch.channels_last)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -43,6 +43,7 @@ def _transform_key(name: str, tensor: str) -> str:
 class Binding:
     """One tensor of a subnet's module and where it is cut from: dictionaries that hold them, and the cut."""
 
+    name: str
     target: dict[str, Any]
     source: dict[str, Any]
     key: str
@@ -58,8 +59,16 @@ class SharedLayer(nn.Module):
         self._bindings = bindings
         self._used = used
 
+    @property
+    def cuts(self) -> bool:
+        """Whether it has tensors of the supernet."""
+        return bool(self._bindings)
+
     def forward(self, *values: Tensor) -> Tensor:
         """Cut, then run."""
+        if torch.compiler.is_compiling():  # compiled code may not change what a module holds
+            cut = {b.name: dense(b.cut(b.source[b.key]), b.source[b.key]) for b in self._bindings}
+            return torch.func.functional_call(self.module, cut, values)
         for b in self._bindings:
             large = b.source[b.key]
             b.target[b.key] = dense(b.cut(large), large)
@@ -185,6 +194,8 @@ class Supernet(nn.Module):
         from archwright.nets.mixing import Mixing, Mixture, Weights
 
         mixing = mixing or Mixing()
+        if not self.training and mixing.compiled != "no":  # compiled code is kept for training alone
+            mixing = replace(mixing, compiled="no")
         if self.transforms and mixing.entangled:
             raise SpaceError("kernels with learned transforms cannot share one call; mix with entangled=False")
         if mixing not in self._mixtures:
@@ -224,9 +235,10 @@ class Supernet(nn.Module):
         with torch.random.fork_rng(devices=[]):
             return step.leaf.module(*step.input_shapes).to(self._device())
 
-    def _shared(self, step: Step, indices: Mapping[str, Tensor]) -> nn.Module:
-        key = (step.leaf.site, step.leaf, step.input_shapes)
-        if not indices and key in self._layers:
+    def _shared(self, step: Step, indices: Mapping[str, Tensor], *, apart: bool = False) -> nn.Module:
+        """The layer of a step; with index sets or `apart` one that nothing else runs."""
+        key, apart = (step.leaf.site, step.leaf, step.input_shapes), apart or bool(indices)
+        if not apart and key in self._layers:
             return self._layers[key]
         module = self._blank(step)
         bindings = tuple(self._bindings(step, module, indices)) if step.leaf.site else ()
@@ -234,7 +246,7 @@ class Supernet(nn.Module):
             raise SpaceError(f"{step.leaf!r} has weights but no site; let its composite place it with `inner`")
         layer = SharedLayer(join(module) if self.joint else module, bindings, self._used)
         layer.train(self.training)
-        if not indices:
+        if not apart:
             self._layers[key] = layer
             if len(self._layers) > LAYERS_KEPT:
                 self._layers.popitem(last=False)
@@ -269,7 +281,7 @@ class Supernet(nn.Module):
                     own = _transform_key(self.name_of(site, large_leaf), name)
                     if own in self.transforms and cut.index:
                         cut = transformed(cut, self.transforms[own], small.shape[-1])  # type: ignore[arg-type]
-                    yield Binding(target, source, key, cut)
+                    yield Binding(name, target, source, key, cut)
 
     def _local_indices(self, program: Program, indices: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         """Step name -> axis -> index set, the input axes following what the steps before put out."""

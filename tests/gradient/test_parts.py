@@ -1,6 +1,7 @@
 """Relaxations, updates, penalties and selections against formulas and small models with known answers."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from archwright.gradient.method import Training
 from archwright.gradient.mixings.entangled import EntangledWeights
 from archwright.gradient.mixings.partial_channels import Partial
 from archwright.gradient.penalties.cost import Budget, ExpectedCost
-from archwright.gradient.penalties.regularisers import DirichletAnchor, Entropy
+from archwright.gradient.penalties.regularisers import DirichletAnchor, Entropy, ZeroOne
 from archwright.gradient.penalties.self_distillation import SelfDistillation
 from archwright.gradient.recipes import recipe
 from archwright.gradient.relaxations.base import Draw
@@ -339,10 +340,19 @@ def test_stronger_cost_terms_give_cheaper_architectures(form, mlp, features):
 
 def test_entropy_falls_under_its_penalty(mlp, features):
     alpha = Training("adam", 0.05, None, weight_decay=0.0, clip=0.0)
-    method = recipe("tanglenas", relaxation=Softmax(), epochs=8, batch=16, architecture=alpha)
+    method = recipe("tanglenas", relaxation=Softmax(), epochs=8, batch=16, architecture=alpha, penalties=())
     plain = GradientSearch(mlp, features, method).run(random=0).history[-1]["entropy"]
     pushed = method.with_(penalties=(Entropy(5.0, growing=False),))
     assert GradientSearch(mlp, features, pushed).run(random=0).history[-1]["entropy"] < plain
+
+
+def test_the_zero_one_loss_by_hand_and_only_with_gates():
+    gates = torch.tensor([0.9, 0.5, 0.1])
+    core = SimpleNamespace(alpha=lambda: {"edge": torch.logit(gates)})
+    found = ZeroOne(10.0).architecture(torch.tensor(1.0), SimpleNamespace(core=core))
+    assert float(found) == pytest.approx(1.0 - 10.0 * (0.16 + 0.0 + 0.16) / 3, rel=1e-5)
+    with pytest.raises(ConfigurationError, match="sigmoid"):
+        recipe("darts", penalties=(ZeroOne(),))
 
 
 def test_the_dirichlet_anchor_needs_a_dirichlet():

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import archwright
 from archwright import registry
 from archwright.costs.counts import Counts
 from archwright.errors import ConfigurationError, RunLogError
+from archwright.gradient.recipes import recipe
 from archwright.job import gradient
 from archwright.job.run import resume_job
 from archwright.operators import Classifier, Conv, MBConv, Sequential
@@ -73,7 +75,7 @@ def test_limits_become_budgets_and_cheap_goals_expected_costs(finished):
                     "maximize": "accuracy_percent"})  # fmt: skip
     setup = prepare(config, space=elastic())
     parts = gradient.method_of(setup, (setup.counts,)).describe()
-    assert parts["penalties"] == "ExpectedCost, Budget"
+    assert parts["penalties"] == "DirichletAnchor, ExpectedCost, Budget"
     setup = prepare(config.model_copy(update={"strategy": "spos"}), space=elastic())
     assert gradient.method_of(setup, (setup.counts,)).describe()["penalties"] == "Limit"  # nothing is learned
 
@@ -154,6 +156,14 @@ def test_few_steps_raise_the_rate_of_the_architecture_and_many_do_not():
     assert gradient._for_few_steps(method, 1151).architecture.lr == pytest.approx(1 / 24)
     assert gradient._for_few_steps(method.with_(warmup=4), 128).architecture.lr == gradient.LARGEST_RATE
     assert gradient._for_few_steps(gradient.recipe("proxylessnas"), 50_000).architecture.lr == 1e-3
+
+
+def test_where_time_is_short_measuring_keeps_to_its_share_and_never_vanishes():
+    job, method = SimpleNamespace(task=SimpleNamespace(valid=range(2000))), recipe("proxylessnas", batch=64)
+    assert gradient._measuring(job, method) == {"measured": 8, "samples": 2000}
+    short = gradient._measuring(job, method, 10.0)
+    assert short["measured"] < 8 and gradient._batches(method, short) <= 10.0
+    assert gradient._measuring(job, method, 0.0) == {"measured": 2, "samples": 128}
 
 
 @pytest.mark.slow

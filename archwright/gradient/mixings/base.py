@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class MixingMethod(ABC):
     """How candidates are combined."""
+
+    steady: ClassVar[bool] = True  # operators keep their tensors from step to step, so that code of them can be kept
 
     @abstractmethod
     def engine(self) -> Mixing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +39,8 @@ class SparseWeights(MixingMethod):
         dense: share of the search before masks are applied.
         scored: share of the search after which masks are fixed.
     """
+
+    steady: ClassVar[bool] = False
 
     sparsity: float = 0.9
     dense: float = 0.3

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from archwright.errors import ConfigurationError
 from archwright.gradient.core import entropy
 from archwright.gradient.penalties.base import Context, Penalty
 from archwright.gradient.penalties.cost import check_learned
 from archwright.gradient.relaxations.dirichlet import Dirichlet, concentrations
+from archwright.gradient.relaxations.sigmoid import Sigmoid
 
 if TYPE_CHECKING:
     from archwright.gradient.relaxations.base import Relaxation
@@ -70,6 +72,25 @@ class AlphaDecay(Penalty):
 
 
 @dataclass
+class ZeroOne(Penalty):
+    """Minus strength times the mean squared distance of the gates from 1/2 (FairDARTS, Chu et al., 2020; 10 there)."""
+
+    strength: float = 10.0
+
+    def check(self, relaxation: Relaxation) -> None:
+        """The relaxation must have gates of its own for every option."""
+        if not isinstance(relaxation, Sigmoid):
+            raise ConfigurationError(
+                f"the zero-one loss needs the relaxation 'sigmoid', got {type(relaxation).__name__}"
+            )
+
+    def architecture(self, loss: Tensor, context: Context) -> Tensor:
+        """The loss with the distance in it."""
+        gates = torch.cat(list(context.core.alpha().values())).sigmoid()
+        return loss - self.strength * (gates - 0.5).square().mean()
+
+
+@dataclass
 class DirichletAnchor(Penalty):
     """Divergence of the Dirichlet distributions from the flat one (DrNAS, Chen et al., 2021, equation 5; 1e-3)."""
 
@@ -77,8 +98,6 @@ class DirichletAnchor(Penalty):
 
     def check(self, relaxation: Relaxation) -> None:
         """The relaxation must be a Dirichlet distribution."""
-        from archwright.errors import ConfigurationError
-
         if not isinstance(relaxation, Dirichlet):
             raise ConfigurationError(
                 f"the Dirichlet anchor needs the relaxation 'dirichlet', got {type(relaxation).__name__}"

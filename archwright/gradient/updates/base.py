@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Update(ABC):
     """How weights and architecture parameters are updated."""
+
+    keeps_gradients: ClassVar[bool] = False  # those of one pass are read after the next pass has begun
 
     @abstractmethod
     def step(self, stepper: Stepper, train: Batch, valid: Batch, number: int) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,8 @@ class SecondOrder(Update):
     Attributes:
         epsilon: numerator of the finite difference, divided by the norm of the weights' gradient.
     """
+
+    keeps_gradients: ClassVar[bool] = True
 
     epsilon: float = 0.01
 

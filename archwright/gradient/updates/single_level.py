@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @register("updates", "single_level", labels={"passes": 1})
 @dataclass(frozen=True)
 class SingleLevel(Update):
-    """One pass gives all gradients (StacNAS, Guilin et al., 2019; single-stage search)."""
+    """One pass gives all gradients (StacNAS, Li et al., 2019; single-stage search)."""
 
     def check(self, relaxation: Relaxation) -> None:
         """There must be something to learn."""
