@@ -44,6 +44,7 @@ from archwright.tasks.base import Task
 
 FEWEST_TRIALS = 12  # that fit into a search whose trials are trained by themselves
 FINALISTS, FINALISTS_OF_FRONT = 3, 8
+LEAST_SEARCH = 0.04  # of the time, even if the stages before it took too long: without trials there is no front
 FIRST_BY = 8.0  # seconds after the start at which the first network should be trained
 
 
@@ -242,7 +243,8 @@ class Stages:
         if done.exists():  # the budget is new: what comes after the search is done again
             for path in self.kept.glob("finalist*"):
                 path.unlink()
-        seconds = None if self.setup.budget.seconds is None else self.clock.left("search", 2.0)
+        whole = self.setup.budget.seconds
+        seconds = None if whole is None else self.clock.left("search", max(2.0, LEAST_SEARCH * whole))
         budget = Budget(trials=self.setup.budget.trials, seconds=seconds)
         with self.progress.stage(f"search with {name}"):
             result = run(

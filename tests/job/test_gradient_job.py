@@ -85,15 +85,24 @@ def test_the_network_that_is_found_keeps_its_latency_as_measured(name, tmp_path,
     """On a machine where whole networks take three times as long as the table says."""
     from types import SimpleNamespace
 
-    from archwright.costs.lut import LatencyTable
+    from archwright.costs.lut import Entry, Fit, LatencyTable, TableData, row_key
+    from archwright.costs.lut_rows import features_of
+    from archwright.costs.workload import rows_of
     from archwright.job.stages import Stages
 
     layers = tuple(Conv(oneof(8, 64), kernel=oneof(1, 5)) for _ in range(3))
     space = Space(Sequential((*layers, Classifier(10))))
-    table = LatencyTable.build(space, (1, 8, 8), seconds=2.0)
+    rows = rows_of(space, space.enumerate().codes, (1, 8, 8)).rows
+    entries = {
+        row_key(leaf, shapes): Entry(kind, 1e-6 * macs, 0.0, 50, tuple(features))
+        for leaf, shapes, kind, macs, features in zip(
+            rows.leaves, rows.input_shapes, rows.kinds, rows.counts["macs"], features_of(rows), strict=True
+        )
+    }
+    table = LatencyTable(space, (1, 8, 8), data=TableData(entries, Fit(per_call_ms=0.01)))
     spread = table.evaluate(space.sample(200, np.random.default_rng(0)))["latency_ms"]
-    limit = 3.5 * float(spread.min())
-    assert limit < spread.max()
+    limit = 0.6 * float(spread.max())
+    assert limit > 3.0 * float(spread.min())
 
     def measure(nets, shape):  # stand-ins are the architectures themselves
         return [SimpleNamespace(median_ms=3.0 * float(table.evaluate(a.code[None])["latency_ms"][0])) for a in nets]
