@@ -82,7 +82,7 @@ def test_limits_become_budgets_and_cheap_goals_expected_costs(finished):
 
 @pytest.mark.parametrize("name", ["proxylessnas", "tanglenas"])
 def test_the_network_that_is_found_keeps_its_latency_as_measured(name, tmp_path, monkeypatch):
-    """On a machine where whole networks take three times as long as the table says."""
+    """On a machine where whole networks take longer than the table says, and what is found first is over the limit."""
     from types import SimpleNamespace
 
     from archwright.costs.lut import Entry, Fit, LatencyTable, TableData, row_key
@@ -102,10 +102,13 @@ def test_the_network_that_is_found_keeps_its_latency_as_measured(name, tmp_path,
     table = LatencyTable(space, (1, 8, 8), data=TableData(entries, Fit(per_call_ms=0.01)))
     spread = table.evaluate(space.sample(200, np.random.default_rng(0)))["latency_ms"]
     limit = 0.6 * float(spread.max())
-    assert limit > 3.0 * float(spread.min())
+
+    slow = []  # measured latency by that of the table
 
     def measure(nets, shape):  # stand-ins are the architectures themselves
-        return [SimpleNamespace(median_ms=3.0 * float(table.evaluate(a.code[None])["latency_ms"][0])) for a in nets]
+        by_table = [float(table.evaluate(a.code[None])["latency_ms"][0]) for a in nets]
+        slow[:] = slow or [1.5 * limit / by_table[0]]
+        return [SimpleNamespace(median_ms=slow[0] * ms) for ms in by_table]
 
     monkeypatch.setattr(gradient, "build", lambda a, *shapes, seed: SimpleNamespace(to=lambda device: a))
     monkeypatch.setattr(LatencyTable, "build", lambda *a, **k: table)
@@ -123,10 +126,11 @@ def test_the_network_that_is_found_keeps_its_latency_as_measured(name, tmp_path,
             space, "digits", strategy=name, maximize="accuracy_percent", subject_to=f"latency_ms<={limit}",
             budget="2 trials", out=str(tmp_path / "run"), quiet=True, options={"strategy_options": {"batch": 128}},
         )  # fmt: skip
-    by_table = float(table.evaluate(seen["found"].code[None])["latency_ms"][0])
-    assert 3.0 * by_table <= limit
-    plain = seen["strategy"].search.result(0).architecture
-    assert 3.0 * float(table.evaluate(plain.code[None])["latency_ms"][0]) > limit  # it had to be selected again
+    found, plain = (
+        float(table.evaluate(a.code[None])["latency_ms"][0])
+        for a in (seen["found"], seen["strategy"].search.result(0).architecture)
+    )
+    assert slow[0] * found <= limit < slow[0] * plain  # it had to be selected again
 
 
 class _Stopped(Exception):
