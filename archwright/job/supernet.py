@@ -21,7 +21,7 @@ import torch
 
 from archwright.evaluators.inherited import InheritedEvaluator
 from archwright.evaluators.train import TrainEvaluator
-from archwright.job.clock import ENDS_FRONT
+from archwright.job.clock import ENDS, ENDS_FRONT
 from archwright.job.training import Length, length_for, twin
 from archwright.nets.checkpoint import TrainState, restore_net
 from archwright.nets.progressive import shrink_progressively
@@ -62,8 +62,6 @@ def shared_weights(job: Stages, latency: Sequence[Any]) -> InheritedEvaluator | 
     path, done = job.kept / "supernet.safetensors", job.kept / "supernet.done"
     state = TrainState.load(path) if path.exists() else None
     if done.exists() and state is not None:
-        job.training = json.loads(done.read_text())["training"]
-        job.clock.ends = ENDS_FRONT if job.training == "front" else job.clock.ends
         restore_net(supernet, state.part("net"), "supernet")
     else:
         with job.progress.stage("supernet"):
@@ -71,7 +69,6 @@ def shared_weights(job: Stages, latency: Sequence[Any]) -> InheritedEvaluator | 
             plan = plan_for(job, supernet, latency, recipe)
             if plan is None:
                 return None
-            job.training = plan.training
             trained = _train(job, supernet, plan, replace(recipe, epochs=plan.length.epochs), state)
             trained.state.save(path)
             last = trained.history[-1]
@@ -83,6 +80,10 @@ def shared_weights(job: Stages, latency: Sequence[Any]) -> InheritedEvaluator | 
                 f"loss {last['loss']:.3f}"
             )
         job.clock.keep()
+    made = json.loads(done.read_text())
+    job.training = made["training"]
+    if job.training == "front":  # all its epochs leave time to train finalists on
+        job.clock.ends = ENDS if made["epochs"] == job.config.supernet_epochs else ENDS_FRONT
     return InheritedEvaluator(supernet, job.task, samples=_samples(job, supernet), seed=job.config.seed)
 
 

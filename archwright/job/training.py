@@ -23,7 +23,7 @@ from archwright.tasks.split import TensorSplit
 
 PILOTS = 3  # the quickest counts: what disturbs a pilot of milliseconds is over in seconds
 LONG = 2.0  # seconds of pilots after which no third one is timed
-SET_UP = 3.0  # times that the very first batch takes at most, compared with those after it
+SLACK = 2.0  # times that one batch takes at most, compared with many
 Net = TypeVar("Net", bound=torch.nn.Module)
 
 
@@ -59,7 +59,7 @@ def length_for(
         seconds: to fill; None = take `most` epochs.
         trial: trains a copy for one epoch on a split.
         batches: that are timed.
-        fewest: rows in all that are needed; if the first batch shows that they do not fit, the length is an upper
+        fewest: rows in all that are needed; if one batch shows that they do not fit, the length is an upper
             bound and is not kept.
     """
     if path.exists():
@@ -70,7 +70,8 @@ def length_for(
         pilot: TensorSplit = task.train.take(batches * recipe.batch, rng)
         first: TensorSplit = task.train.take(min(len(pilot), recipe.batch), rng)
         try:
-            per_row = _seconds(lambda: trial(first)) / SET_UP / len(first)
+            trial(first)  # pays for set-up
+            per_row = _seconds(lambda: trial(first)) / SLACK / len(first)
         except EvaluationError:
             return Length(1, length.rows)  # nothing to time; whoever trains it will say what is wrong
         few = 0.9 * seconds / per_row < fewest
