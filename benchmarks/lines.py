@@ -37,7 +37,7 @@ LINES = (
         "Hypervolume on CIFAR-10 20k, ratio to the better peer, mean",
         at("ratio_mean"),
         1.3,
-        command="python benchmarks/hypervolume.py --data cifar10_20k",
+        command="python benchmarks/hypervolume.py --data cifar10_20k --seconds 300 --peer-epochs 2",
     ),
     Line(
         "hypervolume_cifar10_20k",
@@ -45,7 +45,7 @@ LINES = (
         seeds_lower,
         100,
         unit=" %",
-        command="python benchmarks/hypervolume.py --data cifar10_20k",
+        command="python benchmarks/hypervolume.py --data cifar10_20k --seconds 300 --peer-epochs 2",
     ),
     *(
         Line(
