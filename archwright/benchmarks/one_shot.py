@@ -77,6 +77,7 @@ class Settings:
         """A recipe for a short search on this space."""
         from archwright.gradient.recipes import recipe
         from archwright.gradient.selections.darts_edges import DartsEdges
+        from archwright.gradient.selections.depth_growth import DepthGrowth
 
         published = recipe(name)
         epochs = self.path_epochs if published.relaxation.one_path else self.epochs
@@ -86,7 +87,7 @@ class Settings:
         rate = method.architecture.lr
         faster = replace(method.architecture, lr=max(rate, min(FASTER * rate, LARGEST_RATE)))
         selection: Any = method.selection
-        if isinstance(selection, DartsEdges):
+        if isinstance(selection, DartsEdges | DepthGrowth):
             selection = replace(selection, edges=EDGES)
         if hasattr(selection, "batches"):
             selection = replace(selection, batches=self.measured)
