@@ -32,6 +32,7 @@ def main() -> None:
             "maximize": ["accuracy_percent"],
             "minimize": ["latency_ms"],
             "subject_to": ["params_m<=0.1"],
+            "training": "sandwich",
             "budget": given.budget,
             "seed": given.seed,
             "out": out,
