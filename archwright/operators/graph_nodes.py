@@ -14,7 +14,7 @@ from torch import nn
 
 from archwright.errors import SpaceError
 from archwright.operators.base import Counts, Example, Layer, Leaf, Shape
-from archwright.operators.rules import activation_class, lean, member, ranked, tally
+from archwright.operators.rules import activation_class, lean, member, norm_axes, ranked, tally
 from archwright.registry import register
 
 PARTS = ("nodes", "edges")
@@ -113,7 +113,7 @@ class NodeNorm(Leaf):
 
     def axes(self) -> Mapping[str, tuple[str | None, ...]]:
         """Every tensor lies on the features."""
-        return {f"norm.{name}": ("in",) for name in ("weight", "bias", "running_mean", "running_var")}
+        return norm_axes("norm", "in")
 
     @classmethod
     def examples(cls) -> Sequence[Example]:

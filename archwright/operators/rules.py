@@ -134,6 +134,27 @@ def windows(
     return found
 
 
+def convolved(operator: Operator, inputs: tuple[Shape, ...], *counts: str, dilation: int = 1) -> Shape:
+    """Output shape (channels, positions...) of a convolution that keeps the size at stride 1.
+
+    Reads the fields `channels`, `kernel` and `stride` of the operator; `counts` names further fields that must hold
+    positive integers.
+
+    Raises:
+        SpaceError: if a field or the input does not fit.
+    """
+    _, sizes = image(operator, inputs)
+    positive(operator, "channels", "stride", *counts)
+    channels, kernel, stride = (getattr(operator, field) for field in ("channels", "kernel", "stride"))
+    odd(operator, kernel)
+    return (channels, *windows(operator, sizes, kernel, stride, dilation=dilation))
+
+
+def norm_axes(norm: str, axis: str | None) -> dict[str, tuple[str | None]]:
+    """Axes of the tensors of a batch norm by the name of its module: all follow one axis."""
+    return {f"{norm}.{name}": (axis,) for name in ("weight", "bias", "running_mean", "running_var")}
+
+
 def scaled(channels: int, ratio: float) -> int:
     """A share or multiple of a channel count: rounded, at least 1."""
     return max(1, round(channels * ratio))
