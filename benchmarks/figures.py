@@ -98,10 +98,24 @@ def throughput(name: str) -> Callable[[Any], float | None]:
     return read
 
 
-def kept(family: str, *, strided: bool) -> Callable[[Any], float | None]:
+def kept(family: str, *, held: bool) -> Callable[[Any], float | None]:
+    """Share of the instances within the bound, of those whose conditions hold or of the others."""
+
     def read(content: Any) -> float | None:
-        rows = [r for r in content.get(family) or () if (r["interval"] > 1) == strided and not r["refine"]]
-        return None if not rows else 100.0 * sum(r["kept"] for r in rows) / sum(r["seeds"] for r in rows)
+        rows = content.get(family) or ()
+        within = sum(r["kept_where_they_hold"] if held else r["kept"] - r["kept_where_they_hold"] for r in rows)
+        among = sum(r["conditions_hold"] if held else r["seeds"] - r["conditions_hold"] for r in rows)
+        return None if not among else 100.0 * within / among
+
+    return read
+
+
+def holding(family: str, *, refined: bool) -> Callable[[Any], float | None]:
+    """Share of the instances with a stride whose conditions hold."""
+
+    def read(content: Any) -> float | None:
+        rows = [r for r in content.get(family) or () if r["refine"] == refined and r["interval"] > 1]
+        return None if not rows else 100.0 * sum(r["conditions_hold"] for r in rows) / sum(r["seeds"] for r in rows)
 
     return read
 

@@ -24,7 +24,7 @@ Columns = dict[str, np.ndarray]
 STATES_KEPT = 64
 
 
-@register("evaluators", "train", labels={"cost": "minutes"})
+@register("evaluators", "train", labels={"cost": "minutes", "survey": ["acceleration: low fidelity"]})
 class TrainEvaluator:
     """Build each network with fresh weights, train it, and measure it on the valid part.
 
