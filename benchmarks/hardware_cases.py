@@ -23,9 +23,10 @@ import numpy as np
 from scipy.stats import kendalltau
 
 sys.path.insert(0, str(Path(__file__).parent))
-from networks import alexnet, conv_of, residual_elements, resnet, retinanet
+from networks import conv_of, residual_elements, resnet, systolic_cnn
 
 from archwright.costs import dataflow, decoder, fpga, llm, row_stationary, systolic, systolic_replay
+from archwright.costs.fpga_cost import build_of
 from archwright.errors import ArchwrightError
 from archwright.platforms import load
 
@@ -233,31 +234,23 @@ def nvdla(table: Case, report: Report) -> None:
         report.add("weight_stationary.nvdla_fps", str(macs), 1e9 / cycles, line["resnet50_fps"])
 
 
-def systolic_cnn(table: Case, report: Report) -> None:
+def fpga_networks(table: Case, report: Report) -> None:
     """Published latencies of Systolic-CNN; ResNet-50 calibrates the efficiency of each board."""
-    networks = {
-        "AlexNet": alexnet(), "AlexNet (convolutions)": alexnet(False), "ResNet-50": resnet((3, 4, 6, 3)),
-        "ResNet-152": resnet((3, 8, 36, 3)), "RetinaNet": retinanet(800),
-    }  # fmt: skip
-    latencies = dict(table["latency_ms"])
-    for name, published in [*latencies.items(), ("AlexNet (convolutions)", latencies.get("AlexNet"))]:
-        if published is None:
-            continue
+    networks = systolic_cnn()
+    for name, published in table["latency_ms"].items():
         if name not in networks:
             report.skipped.append({"model": "fpga", "case": name, "reason": "the network's layers are not published"})
             continue
+        layers, weight_b = networks[name]
         for board, theirs in zip(("arria10", "stratix10"), published, strict=False):
-            f, m = load(board).fpga, load(board).memory
-            if f is None or m is None:
-                raise SystemExit(f"platform {board} needs [fpga] and [memory]")
-            build = fpga.Build(f.pe, f.vec, f.reuse, f.frequency_hz, m.b_per_s, f.word_b, f.efficiency_share)
-            ours = 1e3 * float(np.sum(fpga.latency(conv_of(networks[name]), build).total_s))
+            build = build_of(load(board))._replace(weight_b=weight_b)
+            ours = 1e3 * float(np.sum(fpga.latency(layers, build).total_s))
             model = "fpga.calibrated_on" if name == "ResNet-50" else "fpga.held_out"
             report.add(model, f"{name} on {board}", ours, theirs)
 
 
 TABLES: dict[str, Callable[[Case, Report], None]] = {
-    "eyeriss_alexnet_jssc2017_tableV": eyeriss, "nvdla_primer": nvdla, "systolic_cnn": systolic_cnn,
+    "eyeriss_alexnet_jssc2017_tableV": eyeriss, "nvdla_primer": nvdla, "systolic_cnn": fpga_networks,
 }  # fmt: skip
 
 
