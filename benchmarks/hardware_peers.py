@@ -59,10 +59,13 @@ for model, platform, phase, batch, tokens, bits, tp in json.load(sys.stdin):
     more = {} if phase == "prefill" else {"output_tokens": 0, "Bb": 1}
     call = prefill_moddeling if phase == "prefill" else decode_moddeling
     start = time.perf_counter()
-    r = call(
-        model=model, batch_size=batch, input_tokens=tokens, system_name=system, bits=bits, tensor_parallel=tp, **more
-    )
-    out.append([time.perf_counter() - start, float(r["Latency"])])
+    try:
+        r = call(
+            model=model, batch_size=batch, input_tokens=tokens, system_name=system, bits=bits, tensor_parallel=tp,
+            **more)
+        out.append([time.perf_counter() - start, float(r["Latency"])])
+    except AssertionError:  # heads that GenZ does not split so
+        out.append([0.0, None])
 print("RESULT" + json.dumps(out))
 """
 
@@ -166,6 +169,8 @@ def compare_genz(python: str) -> Any:
     theirs = peer(python, GENZ, [(m, PLATFORMS[p], *more) for m, p, *more in cases], 900)
     if isinstance(theirs, str):
         return {"absent": theirs}
+    asked = len(cases)
+    cases, theirs = [c for c, t in zip(cases, theirs, strict=True) if t[1]], [t for t in theirs if t[1]]
 
     def latency(name: str, platform: str, phase: str, b: Any, t: Any, bits: str, tp: Any) -> Any:
         tflops, bandwidth, link = PLATFORMS[platform]
@@ -181,6 +186,7 @@ def compare_genz(python: str) -> Any:
     theirs_s = float(np.median([t[0] for t in theirs]))
     return {
         "cases": len(cases),
+        "refused_by_the_peer": asked - len(cases),
         "pairs_of_model_and_platform": len(pairs),
         "pairs_within_5_percent": len(pairs - {c[:2] for c, e in zip(cases, errors, strict=True) if e > 0.05}),
         "largest_relative_error": float(errors.max()),
