@@ -35,3 +35,10 @@ class Fpga(PlatformCost):
         seconds = np.where(k.kind == ELEMENTWISE, 0.0, seconds)
         fits = fpga.dsp_blocks(build) <= p.need("fpga", "fpga").dsp_blocks
         return {"latency_ms": np.where(fits, 1e3 * seconds, np.nan)}
+
+    def missing(self, p: Platform) -> list[str]:
+        """Too few DSP blocks."""
+        wanted, there = fpga.dsp_blocks(build_of(p)), p.need("fpga", "fpga").dsp_blocks
+        if wanted <= there:
+            return []
+        return [f"latency_ms: the build needs {wanted:.0f} DSP blocks, the platform {p.name!r} has {there:.0f}"]

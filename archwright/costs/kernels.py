@@ -218,13 +218,19 @@ def kernels_of_onnx(path: str | Path) -> Kernels:
     """Kernels of an ONNX file with static shapes: Conv, Gemm, MatMul; every other node counts as elementwise.
 
     Raises:
-        EvaluationError: if a shape is not static.
+        EvaluationError: if the file cannot be read, or a shape is not static.
         MissingPackageError: if onnx is not installed.
     """
     require("onnx", extra="onnx", feature="reading an ONNX file")
     import onnx
 
-    model = onnx.shape_inference.infer_shapes(onnx.load(str(path)))
+    try:
+        model = onnx.shape_inference.infer_shapes(onnx.load(str(path)))
+    except Exception as error:  # protobuf, a missing weights file, shapes that contradict each other
+        why = " ".join(str(error).split())
+        raise EvaluationError(f"{str(path)!r} cannot be read as an ONNX file: {why}") from error
+    if not model.graph.node:
+        raise EvaluationError(f"{str(path)!r} is an ONNX file without nodes; export a network")
     graph, shapes = model.graph, {}
     for value in [*graph.input, *graph.value_info, *graph.output]:
         shapes[value.name] = tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
