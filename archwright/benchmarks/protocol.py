@@ -265,7 +265,7 @@ def _record(played: Played, truth: np.ndarray, thresholds: Sequence[float]) -> d
 
 
 def bench(
-    benchmarks: Sequence[str] | str,
+    benchmarks: Sequence[str | TableBenchmark] | str,
     strategies: Sequence[str],
     *,
     seeds: int = 20,
@@ -280,7 +280,7 @@ def bench(
     """Compare strategies on tables.
 
     Args:
-        benchmarks: registered names.
+        benchmarks: registered names, or tables (`benchmarks/trained.py` makes one of a task).
         strategies: registered names, or `optuna:tpe`, `optuna:nsgaii`, `optuna:random`.
         seeds: how many, from 0.
         queries: evaluations a run.
