@@ -12,42 +12,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from common import RESULTS, finish
+from peers import SCALESIM, peer
 from scipy.stats import kendalltau
 
 from archwright.costs import dataflow, decoder, llm, systolic
 from archwright.costs.llm_operators import Split
-
-SCALESIM = r"""
-import contextlib, io, json, sys, tempfile, time
-from scalesim.scale_config import scale_config
-from scalesim.topology_utils import topologies
-from scalesim.layout_utils import layouts
-from scalesim.single_layer_sim import single_layer_sim
-out = []
-for name, ih, iw, fh, fw, c, k, s, rows, cols, kb, df in json.load(sys.stdin):
-    with contextlib.redirect_stdout(io.StringIO()), tempfile.NamedTemporaryFile("w+", suffix=".csv") as f:
-        cfg = scale_config()
-        cfg.update_from_list(["r", rows, cols, *kb, 0, 10000000, 20000000, df, "CALC", "10", ""])
-        f.write("Layer,IH,IW,FH,FW,C,K,S,\n%s,%d,%d,%d,%d,%d,%d,%d,\n" % (name, ih, iw, fh, fw, c, k, s))
-        f.flush()
-        t = topologies()
-        t.load_arrays(f.name)
-        sim = single_layer_sim()
-        sim.set_params(0, cfg, t, layouts(), verbose=False)
-        start = time.perf_counter()
-        sim.run()
-        sim.get_compute_report_items(), sim.get_bandwidth_report_items(), sim.get_detail_report_items()
-        out.append([time.perf_counter() - start, int(sim.total_cycles), int(sim.ifmap_sram_reads)])
-print("RESULT" + json.dumps(out))
-"""
 
 GENZ = r"""
 import json, sys, time, warnings
@@ -93,27 +68,10 @@ LAYERS = [
     ("conv3x3", 16, 16, 3, 3, 64, 32, 1), ("conv1x1", 28, 28, 1, 1, 128, 128, 1), ("conv5x5", 18, 18, 5, 5, 16, 48, 1),
     ("stride2", 29, 29, 3, 3, 64, 128, 2), ("gemm", 128, 256, 1, 256, 1, 256, 1),
 ]  # fmt: skip
-ARRAYS = [(32, 32, (64, 64, 64)), (64, 64, (128, 128, 64))]
+ARRAYS = [(32, 32, 64, 64, 64), (64, 64, 128, 128, 64)]
 MODELS = json.loads((Path(__file__).parent / "genz_models.json").read_text())  # shapes as GenZ 0.0.16 has them
 PLATFORMS = {"A100": (312, 2039, 150), "H100": (989, 3400, 450), "MI300X": (1307, 5300, 400), "TPUv5e": (197, 820, 50)}
 DEPLOYMENTS = ((1, 512, "bf16", 1), (8, 1000, "int8", 4))  # batch, tokens, number format, tensor parallelism
-
-
-def peer(python: str, script: str, cases: Any, limit_s: float) -> list[list[Any]] | str:
-    """Run a peer in its own environment; the reason if it cannot."""
-    try:
-        done = subprocess.run(
-            [python, "-c", script], input=json.dumps(cases), capture_output=True, text=True, timeout=limit_s,
-            env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return f"stopped after {limit_s:g} s"
-    lines = [x for x in done.stdout.splitlines() if x.startswith("RESULT")]
-    if not lines:
-        tail = done.stderr.strip().splitlines()
-        return tail[-1] if tail else "no result"
-    found: list[list[Any]] = json.loads(lines[-1].removeprefix("RESULT"))
-    return found
 
 
 def per_case_s(call: Any, n: int) -> float:
@@ -129,17 +87,17 @@ def per_case_s(call: Any, n: int) -> float:
 
 def compare_scalesim(python: str) -> Any:
     """Cycles and seconds of a few layers on two arrays and three dataflows."""
-    cases = [(*layer, r, c, kb, df) for layer in LAYERS for r, c, kb in ARRAYS for df in systolic.DATAFLOWS]
+    cases = [(layer, array, df) for layer in LAYERS for array in ARRAYS for df in systolic.DATAFLOWS]
     theirs = peer(python, SCALESIM, cases, 900)
     if isinstance(theirs, str):
         return {"absent": theirs}
-    a = np.array([[*c[1:10]] for c in cases], dtype=float)
-    ih, iw, fh, fw, channels, filters, stride, rows, cols = a.T
+    a = np.array([[*layer[1:], *array] for layer, array, _ in cases], dtype=float)
+    ih, iw, fh, fw, channels, filters, stride, rows, cols, *kib = a.T
     geometry = systolic.Window(
         np.ceil((ih - fh + stride) / stride), np.ceil((iw - fw + stride) / stride), fh, fw, channels, stride
     )
-    codes = np.array([systolic.DATAFLOWS.index(c[-1]) for c in cases])
-    buffers = tuple(1024.0 * np.array([c[10][i] for c in cases]) for i in range(3))
+    codes = np.array([systolic.DATAFLOWS.index(df) for *_, df in cases])
+    buffers = tuple(1024.0 * size for size in kib)
     counts, _ = systolic.run(
         geometry, filters, rows, cols, codes, (buffers[0], buffers[1], buffers[2]), compat="scalesim"
     )
@@ -148,10 +106,10 @@ def compare_scalesim(python: str) -> Any:
     many = systolic.Window(*(g[at] for g in geometry))
     big = (buffers[0][at], buffers[1][at], buffers[2][at])
     ours_s = per_case_s(lambda: systolic.run(many, filters[at], rows[at], cols[at], codes[at], big), n)
-    theirs_s = float(np.mean([t[0] for t in theirs]))
+    theirs_s = float(np.mean([t["wall_s"] for t in theirs]))
     return {
         "cases": len(cases),
-        "equal_cycles": int(sum(int(c) == int(t[1]) for c, t in zip(counts.cycles, theirs, strict=True))),
+        "equal_cycles": sum(int(c) == t["total_cycles"] for c, t in zip(counts.cycles, theirs, strict=True)),
         "peer_s_per_case": theirs_s,
         "ours_s_per_case": ours_s,
         "times_faster": theirs_s / ours_s,
