@@ -24,8 +24,8 @@ class Format:
     """An element type and its shared scale.
 
     bits: of an element. exponent, mantissa: bits of a floating-point element, exponent 0 = integer.
-    block: elements that share a scale, 0 = one scale per tensor. scale: "e8m0", "e4m3" or "f32". symmetric: integers
-    are clipped to [-(2^(bits-1) - 1), 2^(bits-1) - 1].
+    block: elements that share a scale, 0 = one scale per tensor, -1 = one per index of the first axis. scale: "e8m0",
+    "e4m3" or "f32". symmetric: integers are clipped to [-(2^(bits-1) - 1), 2^(bits-1) - 1].
     """
 
     name: str
@@ -40,7 +40,7 @@ class Format:
     def effective_bits(self) -> float:
         """Bits of an element with its share of the block's scale."""
         shared = {"e8m0": 8, "e4m3": 8, "f32": 32}[self.scale]
-        return self.bits + (shared / self.block if self.block else 0.0)
+        return self.bits + (shared / self.block if self.block > 0 else 0.0)
 
     @property
     def code_points(self) -> np.ndarray:
@@ -167,8 +167,8 @@ def block_scales(blocks: np.ndarray, fmt: Format) -> np.ndarray:
     return np.maximum(stored, scales[scales > 0].min()) * tensor
 
 
-def quantize(values: np.ndarray, fmt: Format) -> np.ndarray:
-    """Values as the format represents them; blocks run along the last axis, whose end is padded with zeros.
+def in_blocks(values: np.ndarray, fmt: Format) -> np.ndarray:
+    """Values as rows that share a scale, (n, block) float64; blocks run along the last axis, its end is padded with 0.
 
     Raises:
         ConfigurationError: if a value is not finite.
@@ -176,17 +176,28 @@ def quantize(values: np.ndarray, fmt: Format) -> np.ndarray:
     x = np.asarray(values, dtype=np.float64)
     if not np.isfinite(x).all():
         raise ConfigurationError("quantization needs finite values; remove NaN and infinity first")
-    if not fmt.block:
-        flat = x.reshape(1, -1)
-        scale = block_scales(flat, fmt)
-        return (nearest_values(flat / scale, fmt.grid) * scale).reshape(x.shape)
-    length = x.shape[-1]
-    pad = -length % fmt.block
-    padded = np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, pad)])
-    blocks = padded.reshape(-1, fmt.block)
+    if fmt.block <= 0:
+        return x.reshape(x.shape[0] if fmt.block else 1, -1)
+    padded = np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, -x.shape[-1] % fmt.block)])
+    return padded.reshape(-1, fmt.block)
+
+
+def out_of_blocks(blocks: np.ndarray, shape: tuple[int, ...], fmt: Format) -> np.ndarray:
+    """The inverse of `in_blocks`."""
+    if fmt.block <= 0:
+        return blocks.reshape(shape)
+    return blocks.reshape(*shape[:-1], -1)[..., : shape[-1]]
+
+
+def quantize(values: np.ndarray, fmt: Format) -> np.ndarray:
+    """Values as the format represents them.
+
+    Raises:
+        ConfigurationError: if a value is not finite.
+    """
+    blocks = in_blocks(values, fmt)
     scale = block_scales(blocks, fmt)
-    out = (nearest_values(blocks / scale, fmt.grid) * scale).reshape(padded.shape)
-    return out[..., :length]
+    return out_of_blocks(nearest_values(blocks / scale, fmt.grid) * scale, np.shape(values), fmt)
 
 
 def qsnr_db(values: np.ndarray, fmt: Format) -> float:
