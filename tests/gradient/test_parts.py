@@ -340,6 +340,19 @@ def test_stronger_cost_terms_give_cheaper_architectures(form, mlp, features):
     assert found[1] < found[0]
 
 
+def test_each_larger_exponent_of_the_fbnet_term_gives_a_cheaper_architecture(mlp, features):
+    cost = Counts(mlp, features.input_shape)
+    found = []
+    for power in (0.0, 0.6, 2.4):
+        penalty = ExpectedCost(cost, "macs_m", "fbnet", power=power, scale=1e-6)  # in single operations, as the log wants
+        alpha = Training("adam", 0.05, None, weight_decay=0.0, clip=0.0)
+        method = recipe("fbnet", epochs=6, batch=16, penalties=(penalty,), architecture=alpha, augment=False)
+        search = GradientSearch(mlp, features, method)
+        search.run(random=0)
+        found.append(cost.expected(search.core.probabilities(detach=True))["macs_m"].item())
+    assert found[0] > found[1] > found[2]
+
+
 def test_entropy_falls_under_its_penalty(mlp, features):
     alpha = Training("adam", 0.05, None, weight_decay=0.0, clip=0.0)
     method = recipe("tanglenas", relaxation=Softmax(), epochs=8, batch=16, architecture=alpha, penalties=())
