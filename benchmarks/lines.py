@@ -13,6 +13,7 @@ from figures import (
     least_ahead,
     linas_queries,
     median_queries,
+    most_memory,
     runs_within,
     saved,
     seeds_lower,
@@ -27,6 +28,7 @@ RANKED = (
     ("k_mixture, 40 epochs", "mixture of four supernets"),
     ("each alone, one seed", "each trained alone, one seed"),
 )
+NB201 = "--method darts --space nasbench201 --batch 32"
 RUNS = "python benchmarks/scalesim_runs.py --python PEERS --out FOLDER"
 CASES = "python benchmarks/hardware_cases.py FOLDER"
 LINES = (
@@ -144,6 +146,44 @@ LINES = (
             ("superposed", "autoformer", "Step of superposed weights over the largest network's, transformer", 1.3),
             ("sandwich", "mobilenetv3", "Sandwich step over four steps of the largest network, MobileNetV3", 0.5),
         )
+    ),
+    *(
+        Line(
+            "search_step",
+            f"Search step against the published code, CPU time, {words}",
+            at("comparisons", name, kind, "cpu_s_ratio"),
+            target,
+            unit="x",
+            command=f'python benchmarks/search_step.py {options} --peer "PEER" --record "{name}"',
+        )
+        for name, kind, words, target, options in (
+            ("darts on darts", "pure_torch", "DARTS, pure PyTorch", 2.1, "--method darts"),
+            ("darts on darts", "with_kernels", "DARTS, with compiled kernels", 3.5, "--method darts"),
+            ("pc-darts on darts", "pure_torch", "PC-DARTS, pure PyTorch", 2, "--method pc-darts"),
+            ("drnas on darts", "pure_torch", "DrNAS, pure PyTorch", 2, "--method drnas"),
+            ("darts on nasbench201", "pure_torch", "DARTS on NAS-Bench-201, pure PyTorch", 2, NB201),
+            ("darts on nasbench201", "with_kernels", "DARTS on NAS-Bench-201, with compiled kernels", 2, NB201),
+        )
+    ),
+    *(
+        Line(
+            "search_step",
+            f"Peak memory of a search step over the published code's, worst of four methods, {words}",
+            most_memory(kind),
+            0.65,
+            at_most=True,
+            unit="x",
+            command='python benchmarks/search_step.py --method METHOD --peer "PEER" --record NAME',
+        )
+        for kind, words in (("pure_torch", "pure PyTorch"), ("with_kernels", "with compiled kernels"))
+    ),
+    Line(
+        "path_step",
+        "Step of four architectures on a quarter of the batch each over a step of one (ViT-ResNAS)",
+        at("cpu_seconds_a_step", "shared_batch", "vit_resnas", "ratio"),
+        1.3,
+        at_most=True,
+        unit="x",
     ),
     Line("counts_speed", "Counts of 10,000 architectures against tracing each", at("ratio"), 100, unit="x"),
     Line(
