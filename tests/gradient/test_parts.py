@@ -344,7 +344,7 @@ def test_each_larger_exponent_of_the_fbnet_term_gives_a_cheaper_architecture(mlp
     cost = Counts(mlp, features.input_shape)
     found = []
     for power in (0.0, 0.6, 2.4):
-        penalty = ExpectedCost(cost, "macs_m", "fbnet", power=power, scale=1e-6)  # in single operations, as the log wants
+        penalty = ExpectedCost(cost, "macs_m", "fbnet", power=power, scale=1e-6)  # in operations, for the log
         alpha = Training("adam", 0.05, None, weight_decay=0.0, clip=0.0)
         method = recipe("fbnet", epochs=6, batch=16, penalties=(penalty,), architecture=alpha, augment=False)
         search = GradientSearch(mlp, features, method)
