@@ -164,3 +164,26 @@ def linas_queries(content: Any) -> float | None:
     """The most queries that LINAS needs on a device for NSGA-II's final hypervolume."""
     found = [d.get("nsga2") for d in content.get("linas_queries_for_final_hypervolume", {}).values()]
     return None if not found else max(math.inf if f is None else f for f in found)
+
+
+def slowest_alone(content: Any) -> float | None:
+    found = at("transformers", "seconds_alone_slowest")(content)
+    return None if not found else max(found.values())
+
+
+def signs_kept(content: Any) -> float | None:
+    found = at("transformers")(content)
+    return None if not found else float(len(found["published"]) - len(found["signs_differ"]))
+
+
+def wrong_texts(content: Any) -> float | None:
+    found = content.get("onnx_text")
+    return None if not found else found["equal_texts_of_different_graphs"] + found["different_texts_of_equal_graphs"]
+
+
+def zero_shot(content: Any) -> float | None:
+    return min((d["zero_shot"] for d in content.get("transfer", {}).values()), default=None)
+
+
+def after_fifty(content: Any) -> float | None:
+    return min((d["after_50_labels"]["mean"] for d in content.get("transfer", {}).values()), default=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from figures import (
     Line,
+    after_fifty,
     at,
     case,
     exact_share,
@@ -18,8 +19,12 @@ from figures import (
     saved,
     seeds_lower,
     seeds_with_a_lower,
+    signs_kept,
+    slowest_alone,
     throughput,
     unseen,
+    wrong_texts,
+    zero_shot,
 )
 
 RANKED = (
@@ -77,6 +82,37 @@ LINES = (
         200 / 3,
         at_most=True,
     ),
+    Line(
+        "boshnas",
+        "BOSHNAS's queries until the best of 500 BERT-like networks over random search's, median of 20 seeds",
+        at("boshnas_over_random"),
+        0.5,
+        at_most=True,
+        unit="x",
+    ),
+    Line(
+        "sequence_proxies",
+        "Slowest of eight scores of a sequence model alone, 50 encoders",
+        slowest_alone,
+        1,
+        at_most=True,
+        unit=" CPU s",
+    ),
+    Line(
+        "sequence_proxies",
+        "Scores of eight whose correlation with GLUE has the published sign, 500 encoders",
+        signs_kept,
+        8,
+    ),
+    Line(
+        "embeddings",
+        "ONNX texts of 1,000 networks: different texts of equal graphs, and equal ones of different graphs",
+        wrong_texts,
+        0,
+        at_most=True,
+    ),
+    Line("embeddings", "Predictor of one space on another, worst of six: Spearman without labels", zero_shot, 0),
+    Line("embeddings", "the same after 50 labels, mean of 10 seeds", after_fifty, 0.5),
     Line("robot", "Mean rank of the best single proxy over RoBoT's, 20 queries", at("best_single_proxy_over_robot"), 1),
     Line(
         "gbdt_queries",

@@ -1,6 +1,6 @@
 """Strategies on six small datasets, every architecture trained by us with one recipe: improvement over random ones.
 
-    python benchmarks/small_datasets.py                 # about six minutes of training on one core, then seconds
+    python benchmarks/small_datasets.py                 # about two minutes of training on one core, then seconds
     python benchmarks/small_datasets.py --minutes 5     # stops, and goes on at the next call
 
 Relative improvement RI = 100 (m - r) / r of Yang et al., "NAS evaluation is frustratingly hard" (2020): m is the mean
@@ -34,9 +34,9 @@ from archwright.spaces.mlp import mlp
 from archwright.tasks import load
 from archwright.tasks.base import Task
 
-RECIPE = Recipe(epochs=15, batch=32, augment=False)
+RECIPE = Recipe(epochs=12, batch=32, augment=False)
 STRATEGIES = ("regularized_evolution(population=5, sample=2)", "local_search", "bayesian", "auto", "random")
-QUERIES, SEEDS, TRAINED = 15, 50, 3
+QUERIES, SEEDS, TRAINED = 10, 50, 3
 
 
 def tasks() -> dict[str, Task]:
@@ -58,7 +58,7 @@ def tables(folder: Path, minutes: float) -> dict[str, TableBenchmark]:
     end = time.monotonic() + 60 * minutes
     found = {}
     for name, task in tasks().items():
-        space = mlp(task.input_shape, task.outputs, widths=(4, 16, 64), hidden=(4, 32), depths=(0, 1, 2))
+        space = mlp(task.input_shape, task.outputs, widths=(4, 8, 16, 32, 64), hidden=(4, 32), depths=(0, 1))
         found[name] = tabulate(
             space, task, recipe=RECIPE, file=folder / f"{name}.jsonl", seeds=TRAINED,
             stop_after_s=max(0.0, end - time.monotonic()),

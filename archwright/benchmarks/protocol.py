@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from archwright.benchmarks.listed import searched_space
 from archwright.benchmarks.seeds import Spread, counted, in_turn, spread_over
 from archwright.benchmarks.statistics import summary_of
 from archwright.benchmarks.table import TableBenchmark, load
@@ -38,7 +39,8 @@ SIMULATED = "simulated_s"
 class Setting:
     """What is compared on.
 
-    benchmark: a table. goals: metric -> True to maximize; the table's own goal by default. scores: strategies may read
+    benchmark: a table; where it lists little of its space, only what it lists is searched. goals: metric -> True to
+    maximize; the table's own goal by default. scores: strategies may read
     the table's zero-cost scores as cheap columns. queries: evaluations a run.
     """
 
@@ -57,7 +59,7 @@ class Setting:
         """A fresh problem whose evaluators look everything up."""
         evaluator = TableEvaluator(self.benchmark, tuple(o.metric for o in self.objectives))
         cheap = (TableScores(self.benchmark),) if self.scores else ()
-        return Problem(self.benchmark.space, self.objectives, (*cheap, evaluator))
+        return Problem(searched_space(self.benchmark), self.objectives, (*cheap, evaluator))
 
 
 @dataclass(frozen=True)
