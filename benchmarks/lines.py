@@ -292,6 +292,13 @@ LINES = (
         command=CASES,
     ),
     Line(
+        "hardware_peers",
+        "Decoder inference: pairs of model and platform within 5 % of GenZ run beside",
+        at("peers", "genz", "pairs_within_5_percent"),
+        20,
+        command="python benchmarks/hardware_peers.py --python PEERS_PYTHON --peers genz",
+    ),
+    Line(
         "hardware_cases",
         "Dataflow accelerators: cases with the reference's latency",
         exact_share("dataflow.latency.all"),

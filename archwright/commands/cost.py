@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +92,7 @@ def cost(
         from archwright.report.cost_page import cost_page
         from archwright.report.html import write_page
 
-        about = f"Layers are those of {LARGEST}." if _is_space(net) else ""
+        about = f"Layers are those of {LARGEST}." if _is_space(net) else found[0].about
         typer.echo(f"wrote {write_page(cost_page(Path(net).name, found, about=about), report)}")
 
 
@@ -165,10 +166,15 @@ def _of_rows(work: Workload, platform: Platform, setting: Setting, summary: Sequ
 
     kernels, rows = kernels_of(work.rows), work.index[0]
     there = [i for i, row in enumerate(rows.tolist()) if row >= 0]
-    names = [f"{work.rows.kinds[rows[i]]} {work.sites[i]}" for i in there]
+    names = [f"{work.rows.kinds[rows[i]]} {_place(work.sites[i])}" for i in there]
     return _costed(
         kernels, names, platform, setting, lambda v: kernels.sum_rows(v, len(work.rows))[rows[there]], summary
     )  # fmt: skip
+
+
+def _place(site: str) -> str:
+    """A site without what does not tell layers of one network apart: chosen options, and the field of an edge."""
+    return re.sub(r"\|\d+|\.operator\b", "", site)
 
 
 def _costed(
@@ -232,7 +238,7 @@ def _served(model: Decoder, platform: Platform, setting: Setting, s: Serving) ->
         platform.name, summary, [r["operator"] for r in rows], {"latency_ms": [float(r["latency_ms"]) for r in rows]},
         [2e6 * float(r["macs_m"]) for r in rows], [1e6 * float(r["memory_mb"]) for r in rows],
         (float(device.ops_per_s * device.compute_efficiency), float(device.memory_b_per_s * device.memory_efficiency)),
-        [str(r["bound"]) for r in rows],
+        [str(r["bound"]) for r in rows], "This is the prompt's pass and the first token's.",
     )  # fmt: skip
 
 
