@@ -16,6 +16,7 @@ from archwright.gradient.core import Core, frozen
 from archwright.gradient.method import Training
 from archwright.gradient.mixings.entangled import EntangledWeights
 from archwright.gradient.mixings.partial_channels import Partial
+from archwright.gradient.mixings.sampled import SampledPath
 from archwright.gradient.penalties.cost import Budget, ExpectedCost
 from archwright.gradient.penalties.limit import Limit
 from archwright.gradient.penalties.regularisers import DirichletAnchor, Entropy, ZeroOne
@@ -39,6 +40,8 @@ from archwright.gradient.step import Stepper
 from archwright.gradient.updates.first_order import FirstOrder
 from archwright.gradient.updates.rarts import RARTS
 from archwright.gradient.updates.second_order import SecondOrder
+from archwright.operators import Classifier, Conv, Sequential
+from archwright.space import Space, oneof
 
 
 def draw(seed=0, **given):
@@ -344,7 +347,9 @@ def test_each_larger_exponent_of_the_fbnet_term_gives_a_cheaper_architecture(mlp
     cost = Counts(mlp, features.input_shape)
     found = []
     for power in (0.0, 0.6, 2.4):
-        penalty = ExpectedCost(cost, "macs_m", "fbnet", power=power, scale=1e-6)  # in single operations, as the log wants
+        penalty = ExpectedCost(
+            cost, "macs_m", "fbnet", power=power, scale=1e-6
+        )  # in single operations, as the log wants
         alpha = Training("adam", 0.05, None, weight_decay=0.0, clip=0.0)
         method = recipe("fbnet", epochs=6, batch=16, penalties=(penalty,), architecture=alpha, augment=False)
         search = GradientSearch(mlp, features, method)
@@ -431,3 +436,30 @@ def test_coarse_to_fine_keeps_to_a_hard_budget(mlp, features):
     )
     found = GradientSearch(mlp, features, method).run(random=0).architecture
     assert float(cost.evaluate(found.code[None].astype(np.int64))["macs_m"][0]) <= limit
+
+
+@pytest.mark.parametrize(("phase", "most"), [("weights", 1.0), ("architecture", 2.0)])
+def test_what_a_proxylessnas_step_stores_does_not_grow_with_the_candidates(phase, most, task):
+    def stored(kernels, phase):
+        chosen = (oneof(*(Conv(6, kernel=k) for k in kernels)) if len(kernels) > 1 else Conv(6) for _ in range(3))
+        layers = (Conv(6), *chosen, oneof(Conv(6), Conv(6, kernel=1)), Classifier(task.outputs))
+        core = Core(Space(Sequential(layers)), task.input_shape, relaxation=BinaryPath(), mixing=SampledPath())
+        core.train()
+        own = {p.untyped_storage().data_ptr() for p in core.parameters()}
+        kept = {}
+
+        def pack(x):
+            if x.untyped_storage().data_ptr() not in own:
+                kept[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+            return x
+
+        still = core.weight_parameters() if phase == "architecture" else core.architecture_parameters()
+        with frozen(still), torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+            loss = core.outputs(torch.randn(8, *task.input_shape), core.weights(draw(phase=phase))).square().mean()
+        total = sum(kept.values())
+        loss.backward()
+        return total
+
+    one = stored((3,), "weights")
+    two, six = stored((1, 3), phase), stored((1, 3, 5, 7, 9, 11), phase)
+    assert six == pytest.approx(two, rel=0.02) and two <= most * 1.3 * one
