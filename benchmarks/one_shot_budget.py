@@ -42,6 +42,7 @@ from archwright.tasks import load
 from archwright.tasks.base import Task
 
 METRIC, TOLERANCE = "latency_ms", 0.05
+PREDICTED = "prediction_error_percent"
 POWERED = ("expected_ms", "predicted_ms")
 STAGES = ((16, 1, 1), (24, 2, 2), (32, 2, 2))
 
@@ -102,7 +103,7 @@ def one(form: str, seed: int, cost: LatencyTable, task: Task, options: argparse.
         "seed": seed,
         "target_ms": target,
         "found_first_ms": first,
-        "prediction_error_percent": 100 * (said / first - 1),
+        PREDICTED: 100 * (said / first - 1),
         "found_first_error_percent": 100 * (first / target - 1),
         "attempts": [{"predicted_ms": a.predicted, "measured_ms": a.measured} for a in found.attempts],
         "measured_again_ms": again,
@@ -140,10 +141,11 @@ def summary(rows: list[dict[str, Any]], options: argparse.Namespace) -> dict[str
         "share_within": float(np.mean([w for v in within.values() for w in v])),
         "largest_error_percent": max(abs(r["error_percent"]) for r in searches),
         "largest_error_without_measuring_percent": max(abs(r["found_first_error_percent"]) for r in searches),
-        "prediction_error_percent": {
+        PREDICTED: {
             f: {"median": float(np.median(e)), "largest": max(e)}
             for f in within
-            for e in [[abs(r["prediction_error_percent"]) for r in searches if r["form"] == f]]
+            for e in [[abs(r[PREDICTED]) for r in searches if r["form"] == f and PREDICTED in r]]
+            if e
         },
     }
     powers = sorted({r["power"] for r in rows if r["form"] == "power"})

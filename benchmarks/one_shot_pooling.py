@@ -127,7 +127,7 @@ def main() -> None:
     torch.set_num_threads(1)
     task = load("digits", valid_share=0.5, test_share=0.35)
     space = resnet_pooling(task.input_shape, task.outputs, widths=(6, 12, 24))
-    settings = {k: v for k, v in vars(options).items() if k not in ("out", "sets", "seeds")}
+    settings = {k: v for k, v in vars(options).items() if k not in ("out", "sets", "epochs", "seeds")}
     path = RESULTS / f"{options.out}.json"
     done: dict[str, Any] = {}
     if options.out and path.exists():
