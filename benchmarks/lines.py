@@ -407,6 +407,12 @@ LINES = (
         unit=" %",
     ),
     Line(
+        "random_sparse",
+        "Random node masks at 90 % sparsity: gain of the best of twenty by loss over the first, 20 seeds",
+        at("sparsities", "0.9", "gain_points"),
+        unit=" points",
+    ),
+    Line(
         "one_shot_sharpness",
         "SD-DARTS: seeds of three with a lower largest eigenvalue, architecture parameters",
         seeds_with_a_lower("architecture"),

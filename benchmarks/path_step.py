@@ -10,6 +10,8 @@ subnets on a quarter of the batch each 1.3 times one of them on the whole batch.
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import finish
+from common import RESULTS, finish
 from torch import Tensor, nn
 
 from archwright import registry
@@ -186,22 +188,23 @@ def main() -> None:
     """All kinds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=12)
-    parser.add_argument("--only", default="", help="names that hold this text")
+    parser.add_argument("--only", default="", help="names that hold this text; the others stay as they were recorded")
     given = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    figures: dict[str, dict[str, Any]] = {
-        kind: {} for kind in ("sampled_path", "superposed", "sandwich", "shared_batch")
-    }
+    path = RESULTS / "path_step.json"
+    known = json.loads(path.read_text()) if given.only and path.exists() else {}
+    figures: dict[str, dict[str, Any]] = known.get("cpu_seconds_a_step", {})
     for kind, cases, measure in (
         ("sampled_path", PATHS, sampled), ("superposed", MIXTURES, superposed), ("sandwich", SANDWICHES, sandwich),
         ("shared_batch", SHARED, shared),
     ):  # fmt: skip
         for name, case in cases.items():
             if given.only in name:
-                figures[kind][name] = measure(*case, given.steps)
-                print(name, figures[kind][name], flush=True)
-    finish("path_step", {"cpu_seconds_a_step": figures}, write=not given.only)
+                found = measure(*case, given.steps)
+                figures.setdefault(kind, {})[name] = found | {"load_average": round(os.getloadavg()[0], 2)}
+                print(name, found, flush=True)
+    finish("path_step", {**known, "cpu_seconds_a_step": figures})
 
 
 if __name__ == "__main__":

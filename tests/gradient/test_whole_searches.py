@@ -17,12 +17,14 @@ from archwright.gradient.relaxations.dirichlet import Dirichlet
 from archwright.gradient.relaxations.gumbel_hard import GumbelHard
 from archwright.gradient.relaxations.softmax import Softmax
 from archwright.gradient.selections.argmax import Argmax
+from archwright.gradient.selections.darts_edges import DartsEdges
 from archwright.gradient.selections.evolution import Evolution
 from archwright.nets import build
 from archwright.spaces.autoformer import autoformer
 from archwright.spaces.convnet import convnet
 from archwright.spaces.darts import darts
 from archwright.spaces.hypercuboid import hypercuboid
+from archwright.spaces.nasbench201 import nasbench201
 from archwright.spaces.pfnas import pfnas, pfnas_vit
 from archwright.spaces.sharpdarts import sharpdarts
 from archwright.spaces.vit_resnas import vit_resnas
@@ -63,6 +65,14 @@ def test_sharpdarts_ends_with_a_genotype_on_real_images(space, images):
     _, result = searched(space(images.input_shape, images.outputs, **small), images, method)
     chances = result.search.core.probabilities(detach=True)
     assert all(float(p.sum()) == pytest.approx(1.0) for p in chances.values())
+
+
+@pytest.mark.parametrize("space", [darts, nasbench201], ids=["darts", "nasbench201"])
+def test_rarts_searches_both_spaces_of_its_paper(space, digits):
+    small = {"channels": 4, "cells": 2, "nodes": 2} if space is darts else {"channels": (4, 8), "cells": 1}
+    selection = DartsEdges() if space is darts else Argmax()
+    method = recipe("rarts", epochs=2, batch=64, selection=selection)
+    searched(space(digits.input_shape, digits.outputs, **small), digits, method)
 
 
 RELAXED = {"darts": Softmax(), "gdas": GumbelHard(), "drnas": Dirichlet()}
