@@ -123,8 +123,15 @@ def parse_strategy(text: str) -> tuple[str, dict[str, Any]]:
         raise ConfigurationError(f"a strategy reads name or name(option=value, ...), got {text!r}") from None
 
 
-def play(setting: Setting, make: Make, seed: int) -> Played:
-    """Run one strategy on a table; repeated and lower-fidelity queries count like any other."""
+def play(setting: Setting, make: Make, seed: int, *, until: float = -np.inf) -> Played:
+    """Run one strategy on a table; repeated and lower-fidelity queries count like any other.
+
+    Args:
+        setting: what is searched.
+        make: the strategy.
+        seed: of the strategy.
+        until: the run ends early with the ask that observed a loss as small as this, of the first goal.
+    """
     table, objectives = setting.benchmark, setting.objectives
     problem = setting.problem()
     began = time.perf_counter()
@@ -132,8 +139,8 @@ def play(setting: Setting, make: Make, seed: int) -> Played:
     seconds = time.perf_counter() - began
     observed: list[np.ndarray] = []
     places: list[int] = []
-    clock, at = 0.0, []
-    while len(observed) < setting.queries:
+    clock, at, lowest = 0.0, [], np.inf
+    while len(observed) < setting.queries and lowest > until + 1e-6:
         began = time.perf_counter()
         wanted = min(max(1, int(getattr(strategy, "batch", 1))), setting.queries - len(observed))
         candidates = list(strategy.ask(wanted))
@@ -147,6 +154,7 @@ def play(setting: Setting, make: Make, seed: int) -> Played:
             full = candidate.fidelity >= 1.0
             loss = problem.losses_of({m: np.array([v]) for m, v in values.items()}, 1)[0]
             observed.append(loss if full else np.full(len(loss), np.nan))
+            lowest = min(lowest, loss[0]) if full else lowest
             places.append(int(row[0]))
             spent = float(table.duration_s(row, candidate.fidelity)[0])
             clock += spent

@@ -183,7 +183,10 @@ class Encoder:
 
     def matrix(self, architectures: Architectures) -> np.ndarray:
         """(n, k) float32: one-hot canonical code and all blocks, for predictors that take plain columns."""
-        encoded = self(architectures)
+        return self.columns(self(architectures))
+
+    def columns(self, encoded: Encoded) -> np.ndarray:
+        """As `matrix`, of what is encoded already."""
         return np.concatenate([self.one_hot(encoded.codes), *encoded.blocks.values()], axis=1)
 
     def one_hot(self, codes: np.ndarray) -> np.ndarray:
