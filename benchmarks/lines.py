@@ -299,6 +299,21 @@ LINES = (
         command="python benchmarks/hardware_peers.py --python PEERS_PYTHON --peers genz",
     ),
     Line(
+        "activation_ranges",
+        "INT8 error of a small convolutional encoder over that of a small vision transformer",
+        lambda c: 10 ** (c["convolutions_less_transformer_db"] / 10),
+        1,
+        at_most=True,
+        unit="x",
+        command="python benchmarks/activation_ranges.py",
+    ),
+    Line(
+        "activation_ranges",
+        "Rank correlation of the range statistic and the measured INT8 error (Spearman)",
+        at("rank_correlation_of_statistic_and_error"),
+        command="python benchmarks/activation_ranges.py",
+    ),
+    Line(
         "hardware_cases",
         "Dataflow accelerators: cases with the reference's latency",
         exact_share("dataflow.latency.all"),
