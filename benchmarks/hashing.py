@@ -168,7 +168,7 @@ def keys_of(sensitive: bool) -> tuple[list[str], float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--dry", action="store_true", help="print only")
     options = parser.parse_args()
     torch.set_num_threads(1)
