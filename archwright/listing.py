@@ -6,11 +6,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from archwright import registry
+from archwright import registry, taxonomy
 
 
 def print_list(kind: str | None = None, console: Console | None = None) -> None:
-    """Print one kind with summaries and labels, or the names of all kinds.
+    """Print one kind with summaries and labels, or the names of all kinds and of the survey's classes.
 
     Raises:
         ConfigurationError: if the kind is unknown.
@@ -30,7 +30,21 @@ def print_list(kind: str | None = None, console: Console | None = None) -> None:
         if known:
             table.add_row(name, ", ".join(known))
     console.print(table)
+    console.print("\nBy the dimensions of the survey on hardware-aware search:\n", style="bold")
+    _print_classes(console)
     console.print("\narchwright list KIND says what each one is.", style="dim")
+
+
+def _print_classes(console: Console) -> None:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for dimension, classes in taxonomy.members().items():
+        for name, entries in classes.items():
+            kinds = dict.fromkeys(e.kind for e in entries)
+            parts = (f"{kind} {', '.join(e.name for e in entries if e.kind == kind)}" for kind in kinds)
+            table.add_row(f"{dimension}: {name}", "; ".join(parts))
+    console.print(table)
 
 
 def _print_kind(kind: str, console: Console) -> None:
@@ -38,10 +52,11 @@ def _print_kind(kind: str, console: Console) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for entry in registry.entries(kind).values():
-        labels = "; ".join(f"{label}: {_text(value)}" for label, value in sorted(entry.labels.items()))
+        labels = "; ".join(f"{k}: {_text(v)}" for k, v in sorted(entry.labels.items()) if k != "survey")
         table.add_row(entry.name, Text(entry.summary))
-        if labels:
-            table.add_row("", Text(labels, style="dim"))
+        for line in ("; ".join(taxonomy.classes_of(entry)), labels):
+            if line:
+                table.add_row("", Text(line, style="dim"))
     console.print(table)
 
 

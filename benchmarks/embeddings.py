@@ -1,23 +1,25 @@
 """Embeddings: norms and similarities of symbolic vectors, layout of edit distances, ONNX text, transfer of predictors.
 
     python benchmarks/embeddings.py                    # about 15 minutes on one core: exports dominate
-    python benchmarks/embeddings.py --transfer 120     # fewer networks for the transfer
+    python benchmarks/embeddings.py --only transfer    # the other parts are kept as they were
 
 ONNX texts are checked on 1,000 architectures (one-cell networks of NAS-Bench-201) against graph isomorphism as networkx
-decides it. Transfer: NAS-Bench-201 (CIFAR-10) and NAS-Bench-Macro, each as source of the other, whole networks.
+decides it. Transfer: NAS-Bench-201, NAS-Bench-Macro and EC-NAS (the 90 NAS-Bench-101 cells of four vertices whose
+accuracies differ), all on CIFAR-10, each as source of each other, whole networks.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import time
 from typing import Any
 
 import networkx
 import numpy as np
 import torch
-from common import finish
+from common import RESULTS, finish
 from scipy.stats import spearmanr
 
 from archwright.analysis.cell_forms import canonical_form
@@ -113,11 +115,13 @@ def texts(count: int) -> dict[str, Any]:
 def transfer(count: int, seeds: int = 10) -> dict[str, Any]:
     shape, rng = (3, 32, 32), np.random.default_rng(0)
     embedding, parts = OnnxText(shape), {}
-    for name in ("nasbench-macro", "nasbench201-cifar10"):
+    for name in ("nasbench-macro", "nasbench201-cifar10", "ec-nas-4"):
         table = load(name)
-        rows = rng.choice(len(table.codes), count, replace=False)
-        architectures = table.space.architectures(table.codes[rows])
-        parts[name] = architectures, table.read("accuracy_percent", rows, true=True)
+        values = table.read("accuracy_percent", np.arange(len(table.codes)), true=True)
+        known = np.unique(values, return_index=True)[1]  # isomorphic cells share a row of their table
+        known = known[np.isfinite(values[known])]
+        rows = rng.choice(known, min(count, len(known)), replace=False)
+        parts[name] = table.space.architectures(table.codes[rows]), values[rows]
     out: dict[str, Any] = {}
     for source, target in itertools.permutations(parts, 2):
         (a, y), (b, w) = parts[source], parts[target]
@@ -126,7 +130,7 @@ def transfer(count: int, seeds: int = 10) -> dict[str, Any]:
         model.learn_source(a, y)
         zero = float(spearmanr(model.predict(b), w)[0])
         for seed in range(seeds):
-            order = np.random.default_rng(seed).permutation(count)
+            order = np.random.default_rng(seed).permutation(len(b))
             few, rest = order[:50], order[50:]
             model = Transfer(embedding, b)
             alone = Transfer(embedding, b).fit(b[few], w[few])
@@ -135,7 +139,7 @@ def transfer(count: int, seeds: int = 10) -> dict[str, Any]:
             found["after_50_labels"].append(float(spearmanr(model.predict(b[rest]), w[rest])[0]))
             found["50_labels_alone"].append(float(spearmanr(alone.predict(b[rest]), w[rest])[0]))
         out[f"{source} to {target}"] = {
-            "networks": count,
+            "networks": [len(a), len(b)],
             "zero_shot": round(zero, 4),
             **{k: {"mean": round(float(np.mean(v)), 4), "least": round(min(v), 4)} for k, v in found.items()},
         }
@@ -144,17 +148,23 @@ def transfer(count: int, seeds: int = 10) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--transfer", type=int, default=260, help="networks of each space")
+    parser.add_argument("--transfer", type=int, default=120, help="networks of each space")
     parser.add_argument("--texts", type=int, default=1000)
-    parser.add_argument("--dry", action="store_true", help="print only")
+    parts = {
+        "vsa": lambda given: symbolic(),
+        "graph_edit": lambda given: edited(),
+        "onnx_text": lambda given: texts(given.texts),
+        "transfer": lambda given: transfer(given.transfer),
+    }
+    parser.add_argument("--only", choices=list(parts))
     options = parser.parse_args()
     torch.set_num_threads(1)
-    figures: dict[str, Any] = {"vsa": symbolic(), "graph_edit": edited()}
-    print(figures, flush=True)
-    figures["onnx_text"] = texts(options.texts)
-    print(figures["onnx_text"], flush=True)
-    figures["transfer"] = transfer(options.transfer)
-    finish("embeddings", figures, write=not options.dry)
+    path = RESULTS / "embeddings.json"
+    known = json.loads(path.read_text()) if options.only and path.exists() else {}
+    figures = {name: known[name] for name in parts if name in known}
+    for name in [options.only] if options.only else parts:
+        figures[name] = parts[name](options)
+    finish("embeddings", figures)
 
 
 if __name__ == "__main__":

@@ -98,16 +98,41 @@ def throughput(name: str) -> Callable[[Any], float | None]:
     return read
 
 
-def kept(family: str, *, strided: bool) -> Callable[[Any], float | None]:
+def kept(family: str, *, held: bool) -> Callable[[Any], float | None]:
+    """Share of the instances within the bound, of those whose conditions hold or of the others."""
+
     def read(content: Any) -> float | None:
-        rows = [r for r in content.get(family) or () if (r["interval"] > 1) == strided and not r["refine"]]
-        return None if not rows else 100.0 * sum(r["kept"] for r in rows) / sum(r["seeds"] for r in rows)
+        rows = content.get(family) or ()
+        within = sum(r["kept_where_they_hold"] if held else r["kept"] - r["kept_where_they_hold"] for r in rows)
+        among = sum(r["conditions_hold"] if held else r["seeds"] - r["conditions_hold"] for r in rows)
+        return None if not among else 100.0 * within / among
+
+    return read
+
+
+def holding(family: str, *, refined: bool) -> Callable[[Any], float | None]:
+    """Share of the instances with a stride whose conditions hold."""
+
+    def read(content: Any) -> float | None:
+        rows = [r for r in content.get(family) or () if r["refine"] == refined and r["interval"] > 1]
+        return None if not rows else 100.0 * sum(r["conditions_hold"] for r in rows) / sum(r["seeds"] for r in rows)
 
     return read
 
 
 def seeds_with_a_lower(what: str) -> Callable[[Any], float | None]:
     return at(f"largest_eigenvalue_of_{what}", "seeds_lower")
+
+
+def most_memory(kind: str) -> Callable[[Any], float | None]:
+    """The largest share of a peer's peak memory, over the four methods that are compared with published code."""
+
+    def read(content: Any) -> float | None:
+        names = ("darts on darts", "pc-darts on darts", "drnas on darts", "darts on nasbench201")
+        found = [at(name, kind, "peak_memory_mb_ratio")(content["comparisons"]) for name in names]
+        return None if None in found else 1.0 / min(found)
+
+    return read
 
 
 def runs_within(content: Any) -> float | None:
@@ -144,3 +169,26 @@ def linas_queries(content: Any) -> float | None:
     """The most queries that LINAS needs on a device for NSGA-II's final hypervolume."""
     found = [d.get("nsga2") for d in content.get("linas_queries_for_final_hypervolume", {}).values()]
     return None if not found else max(math.inf if f is None else f for f in found)
+
+
+def slowest_alone(content: Any) -> float | None:
+    found = at("transformers", "seconds_alone_slowest")(content)
+    return None if not found else max(found.values())
+
+
+def signs_kept(content: Any) -> float | None:
+    found = at("transformers")(content)
+    return None if not found else float(len(found["published"]) - len(found["signs_differ"]))
+
+
+def wrong_texts(content: Any) -> float | None:
+    found = content.get("onnx_text")
+    return None if not found else found["equal_texts_of_different_graphs"] + found["different_texts_of_equal_graphs"]
+
+
+def zero_shot(content: Any) -> float | None:
+    return min((d["zero_shot"] for d in content.get("transfer", {}).values()), default=None)
+
+
+def after_fifty(content: Any) -> float | None:
+    return min((d["after_50_labels"]["mean"] for d in content.get("transfer", {}).values()), default=None)

@@ -41,6 +41,7 @@ class ConvexFamily:
 
     metrics = ("regression_loss",)
     deterministic = True
+    strongly_convex = True
 
     def __init__(
         self,

@@ -5,8 +5,10 @@ de Wynter, "An approximation algorithm for optimal subarchitecture extraction" (
 stride and for the number of training steps is a reconstruction: n = ceil(1 / (eps sqrt(s))) steps for every s-th of
 the sorted candidates multiply to the published bound O(|Xi| + |W_T| (1 + |Theta| |B| |Xi| / (eps s^(3/2)))).
 
-Known limits: the guarantee needs a strongly convex training objective, which networks do not have. W prefers the
-smallest architecture if the maximum point is close to the candidates, and follows 1/error if it is far above them.
+Known limits: the guarantee needs a strongly convex training objective, which networks do not have. The sources
+say nothing of candidates between two of a stride; `possible_w` bounds them where errors do not rise with size. W
+prefers the smallest architecture if the maximum point is close to the candidates, and follows 1/error if it is far
+above them.
 """
 
 from __future__ import annotations
@@ -48,6 +50,28 @@ def w_coefficient(size: np.ndarray, latency: np.ndarray, error: np.ndarray, maxi
     smaller = np.clip((maximum.size - size) / maximum.size, 0.0, None)
     faster = np.clip((maximum.latency - latency) / maximum.latency, 0.0, None)
     return np.nan_to_num(smaller * faster / np.maximum(error, SMALLEST_ERROR), nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def possible_w(size: np.ndarray, latency: np.ndarray, error: np.ndarray, maximum: MaximumPoint) -> np.ndarray:
+    """(n,) largest W that candidates without an error may have; 0 for those with one.
+
+    In a nested family errors do not rise with size, so that none is below those of larger candidates. Where known
+    errors do rise from one candidate to the next by size, others may be lower by as much as the largest such rise.
+
+    Args:
+        size: (n,) and latency: (n,) of all candidates.
+        latency: see size.
+        error: (n,) at least 0; NaN where it is not known.
+        maximum: the maximum point.
+    """
+    order = np.lexsort((latency, size))
+    known = error[order]
+    there = known[np.isfinite(known)]
+    rise = max(0.0, float((there[1:] / np.maximum(there[:-1], SMALLEST_ERROR)).max(initial=1.0)) - 1.0)
+    least = np.minimum.accumulate(np.where(np.isfinite(known), known, np.inf)[::-1])[::-1]
+    lowest = np.empty(len(error))
+    lowest[order] = np.where(np.isfinite(least), least, 0.0) / (1.0 + rise)
+    return np.where(np.isfinite(error), 0.0, w_coefficient(size, latency, lowest, maximum))
 
 
 def strided(size: np.ndarray, latency: np.ndarray, interval: int) -> np.ndarray:

@@ -169,7 +169,8 @@ class LatencyTable(AdditiveCost):
             backend: `onnxruntime`, `torch` or `torch-compile`.
             threads: fixed number of threads.
             batch: examples a run.
-            seconds: about how long it may take; operators that are not reached are estimated from the others.
+            seconds: about how long one pass may take; operators that are not reached are estimated from the others.
+                A table that predicts the unseen networks badly is measured again while less than that has passed.
             seed: of the networks that are fitted and checked.
             predictor: for operators that are not measured.
             progress: is told in words how far it is.

@@ -21,7 +21,11 @@ from archwright.space import Architecture, Architectures
 FILE = "equivalent.jsonl"
 
 
-@register("evaluators", "cached", labels={"cost": "of what is wrapped, once a key"})
+@register(
+    "evaluators",
+    "cached",
+    labels={"cost": "of what is wrapped, once a key", "survey": ["acceleration: stored results"]},
+)
 class CachedEvaluator:
     """Calls another evaluator once for each key and fidelity.
 

@@ -21,7 +21,7 @@ from archwright.tasks.split import TensorSplit
 Columns = dict[str, np.ndarray]
 
 
-@register("evaluators", "inherited", labels={"cost": "milliseconds"})
+@register("evaluators", "inherited", labels={"cost": "milliseconds", "survey": ["acceleration: weight sharing"]})
 class InheritedEvaluator:
     """Extract each subnet once, recalibrate its batch norms, measure it on the valid part.
 

@@ -19,7 +19,9 @@ Columns = dict[str, np.ndarray]
 GROUP = 8  # networks that are measured in turns and held in memory together
 
 
-@register("evaluators", "measured", labels={"cost": "seconds"})
+@register(
+    "evaluators", "measured", labels={"cost": "seconds", "survey": ["cost estimation: measurement and simulation"]}
+)
 class MeasuredLatency:
     """Build each network with fresh weights and time it.
 

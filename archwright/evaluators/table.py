@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from archwright.space import Architectures
 
 
-@register("evaluators", "table", labels={"cost estimation": "look-up"})
+@register("evaluators", "table", labels={"survey": ["acceleration: stored results", "cost estimation: look-up"]})
 class TableEvaluator:
     """Answers from a tabular benchmark.
 
@@ -86,7 +86,7 @@ class TableEvaluator:
         return columns
 
 
-@register("evaluators", "table_scores", labels={"cost estimation": "look-up"})
+@register("evaluators", "table_scores", labels={"survey": ["acceleration: training-free", "cost estimation: look-up"]})
 class TableScores:
     """The free numbers of a benchmark (zero-cost scores) as a cheap evaluator: models may ask for any number of them.
 

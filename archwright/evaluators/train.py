@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +25,16 @@ Columns = dict[str, np.ndarray]
 STATES_KEPT = 64
 
 
-@register("evaluators", "train", labels={"cost": "minutes"})
+@register("evaluators", "train", labels={"cost": "minutes", "survey": ["acceleration: low fidelity"]})
 class TrainEvaluator:
     """Build each network with fresh weights, train it, and measure it on the valid part.
 
     The schedule always spans all of the recipe's epochs, so training at fidelity 0.25 and later at 1 is the same as
     training at 1 at once: the later call goes on from the state of the earlier one. States are kept in `folder`, or the
     last few in memory.
+
+    A space may hold recipes beside networks: in `{"network": ..., "recipe": {"lr": oneof(...), ...}}` an architecture's
+    own values replace those of `recipe` (Dai et al., "FBNetV3", 2021, section 3.1).
 
     Args:
         task: data, loss and metrics.
@@ -68,9 +72,24 @@ class TrainEvaluator:
         """Train and measure n architectures, see `Evaluator.evaluate`."""
         if not 0.0 < fidelity <= 1.0:
             raise ConfigurationError(f"fidelity is the share of the epochs and lies in (0, 1], got {fidelity}")
-        epochs = max(1, math.ceil(fidelity * self.recipe.epochs - 1e-9))
-        rows = [self._one(architectures[i], epochs, seed) for i in range(len(architectures))]
+        rows = [self._one(architectures[i], fidelity, seed) for i in range(len(architectures))]
         return {m: np.array([row[m] for row in rows], dtype=np.float64) for m in self.metrics}
+
+    def recipe_of(self, architecture: Architecture) -> Recipe:
+        """The recipe, with the changes that the architecture's tree names under `recipe`.
+
+        Raises:
+            ConfigurationError: if they name something that a recipe lacks, or a value that is out of range.
+        """
+        own = architecture.tree.get("recipe") if isinstance(architecture.tree, Mapping) else None
+        if own is None:
+            return self.recipe
+        known = {f.name for f in fields(Recipe)}
+        if not isinstance(own, Mapping) or not set(own) <= known:
+            raise ConfigurationError(
+                f"the recipe of a space is a dictionary of {sorted(known)}, got {own!r}; correct the space"
+            )
+        return replace(self.recipe, **own)
 
     def network(self, architecture: Architecture) -> Network | None:
         """The network with the weights of its last finished training; None if there are none."""
@@ -94,17 +113,20 @@ class TrainEvaluator:
         self.folder.mkdir(parents=True, exist_ok=True)
         return self.folder / f"weights-{architecture.digest}.safetensors"
 
-    def _one(self, architecture: Architecture, epochs: int, seed: int) -> dict[str, float]:
-        key = hashlib.sha256(f"{architecture.digest} {seed} {self.recipe}".encode()).hexdigest()[:32]
+    def _one(self, architecture: Architecture, fidelity: float, seed: int) -> dict[str, float]:
+        recipe = self.recipe_of(architecture)
+        epochs = max(1, math.ceil(fidelity * recipe.epochs - 1e-9))
+        key = hashlib.sha256(f"{architecture.digest} {seed} {recipe}".encode()).hexdigest()[:32]
         own_seed = int(key[:12], 16)
         with seeded(own_seed, torch.device("cpu")):
             net = build(architecture, self.task.input_shape).to(self.device)
         state = self._state(key)
         if state is not None and state.epoch > epochs:
             state = None  # an earlier point of a finished training: train again
-        result = train(net, self.task, self.recipe, seed=own_seed, epochs=epochs, state=state, device=self.device)
-        self._keep(key, result.state)
-        if self.keep and result.state.epoch == self.recipe.epochs:
+        result = train(net, self.task, recipe, seed=own_seed, epochs=epochs, state=state, device=self.device)
+        finished = result.state.epoch == recipe.epochs
+        self._keep(key, None if finished else result.state)
+        if self.keep and finished:
             TrainState(result.state.epoch, flat("net", net.state_dict())).save(self._weights(architecture))
         values = evaluate(net, self.task, self.split, device=device_of(net))
         missing = [m for m in self.metrics if not np.isfinite(values.get(m, np.nan))]
@@ -118,8 +140,9 @@ class TrainEvaluator:
         path = self.folder / f"{key}.safetensors"
         return TrainState.load(path) if path.is_file() else None
 
-    def _keep(self, key: str, state: TrainState) -> None:
-        if self.recipe.epochs == state.epoch:  # finished: nothing can go on from here
+    def _keep(self, key: str, state: TrainState | None) -> None:
+        """Keep the state of a training that may go on; None for one that is finished."""
+        if state is None:
             self._states.pop(key, None)
             if self.folder is not None:
                 (self.folder / f"{key}.safetensors").unlink(missing_ok=True)

@@ -22,7 +22,7 @@ Columns = dict[str, np.ndarray]
 CHEAP = ("synflow", "logsynflow", "naswot")  # no backward pass over the batch
 
 
-@register("evaluators", "zero_cost", labels={"cost": "seconds"})
+@register("evaluators", "zero_cost", labels={"cost": "seconds", "survey": ["acceleration: training-free"]})
 class ProxyEvaluator:
     """Builds each network with fresh weights and scores it on one batch of the training data.
 

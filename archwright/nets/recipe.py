@@ -27,6 +27,8 @@ class Recipe:
             (Yu et al., 2020, section 3.2).
         warmup: share of the steps in which the rate rises linearly.
         label_smoothing: of classification losses.
+        mixup: alpha of the Beta distribution by which pairs of training examples and their losses are mixed (Zhang et
+            al., 2018, "mixup"), 0 = off; where a network is trained alone on inputs that are numbers.
         clip: largest norm of the gradient, 0 = off.
         augment: whether the task's augmentation is applied.
         ema: decay of an average of the weights that is kept beside them and used for evaluation, 0 = off.
@@ -42,6 +44,7 @@ class Recipe:
     schedule: Literal["cosine", "bignas"] = "cosine"
     warmup: float = 0.05
     label_smoothing: float = 0.0
+    mixup: float = 0.0
     clip: float = 1.0
     augment: bool = True
     ema: float = 0.0
@@ -60,6 +63,7 @@ class Recipe:
             ("batch", 1, math.inf),
             ("warmup", 0.0, 1.0),
             ("label_smoothing", 0.0, 1.0),
+            ("mixup", 0.0, math.inf),
             ("clip", 0.0, math.inf),
             ("ema", 0.0, 1.0),
         ):

@@ -97,9 +97,15 @@ def train(
     recipe = recipe or Recipe()
 
     def step(inputs: Inputs, targets: Tensor, rng: np.random.Generator) -> Tensor:
+        share, other = 1.0, targets
+        if recipe.mixup and isinstance(inputs, Tensor) and inputs.is_floating_point():
+            share, order = rng.beta(recipe.mixup, recipe.mixup), torch.from_numpy(rng.permutation(len(inputs)))
+            inputs, other = share * inputs + (1.0 - share) * inputs[order], targets[order]
         outputs = call(net, inputs)
         task.check(outputs)
-        loss = task.loss(outputs, targets, smoothing=recipe.label_smoothing)
+        loss = share * task.loss(outputs, targets, smoothing=recipe.label_smoothing)
+        if share < 1.0:
+            loss = loss + (1.0 - share) * task.loss(outputs, other, smoothing=recipe.label_smoothing)
         loss.backward()
         return loss.detach()
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from archwright.errors import SpaceError
 from archwright.operators.base import Counts, Example, Layer, Leaf, Shape
-from archwright.operators.rules import image, positive, tally
+from archwright.operators.rules import image, norm_axes, positive, tally
 from archwright.registry import register
 
 
@@ -76,10 +76,10 @@ class Auxiliary(Leaf):
 
     def axes(self) -> Mapping[str, tuple[str | None, ...]]:
         """Sizes inside the head are fixed; only the image's channels are cut."""
-        norms = ("weight", "bias", "running_mean", "running_var")
         return {
             "features.2.weight": (None, "in1"),
-            **{f"features.{i}.{name}": (None,) for i in (3, 6) for name in norms},
+            **norm_axes("features.3", None),
+            **norm_axes("features.6", None),
             "features.5.weight": (None, None),
             "outputs.weight": (None, None),
             "outputs.bias": (None,),

@@ -11,10 +11,15 @@ import torch
 from torch import nn
 
 from archwright.operators.base import Counts, Example, Layer, Leaf, Shape
-from archwright.operators.rules import activation_class, image, lean, odd, positive, tally, windows
+from archwright.operators.rules import (
+    activation_class,
+    convolved,
+    image,
+    lean,
+    norm_axes,
+    tally,
+)
 from archwright.registry import register
-
-NORMS = ("weight", "bias", "running_mean", "running_var")
 
 
 class DepthwisePointwise(nn.Module):
@@ -119,10 +124,7 @@ class DepthwiseSeparable(Leaf):
 
     def output(self, *inputs: Shape) -> Shape:
         """(channels, positions...)."""
-        _, sizes = image(self, inputs)
-        positive(self, "channels", "stride")
-        odd(self, self.kernel)
-        return (self.channels, *windows(self, sizes, self.kernel, self.stride))
+        return convolved(self, inputs)
 
     def counts(self, *inputs: Shape) -> Counts:
         """All convolutions work at the output size."""
@@ -142,11 +144,11 @@ class DepthwiseSeparable(Leaf):
     def axes(self) -> Mapping[str, tuple[str | None, ...]]:
         """The channels between the two halves of `twice` are an axis of their own."""
         if not self.twice:
-            return {"depthwise.weight": ("in", None), **{f"norm1.{name}": ("in",) for name in NORMS}}
+            return {"depthwise.weight": ("in", None), **norm_axes("norm1", "in")}
         return {
             "first.1.weight": ("in", None),
             "first.2.weight": ("middle", "in"),
-            **{f"first.3.{name}": ("middle",) for name in NORMS},
+            **norm_axes("first.3", "middle"),
             "second.1.weight": ("middle", None),
             "second.2.weight": ("out", "middle"),
         }

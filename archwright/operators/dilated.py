@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from archwright.operators.base import Counts, Example, Layer, Leaf, Shape
 from archwright.operators.depthwise_separable import ActDepthwisePointwise
-from archwright.operators.rules import activation_class, image, lean, odd, positive, tally, windows
+from archwright.operators.rules import activation_class, convolved, image, lean, tally
 from archwright.registry import register
 
 
@@ -45,10 +45,7 @@ class Dilated(Leaf):
 
     def output(self, *inputs: Shape) -> Shape:
         """(channels, positions...)."""
-        _, sizes = image(self, inputs)
-        positive(self, "channels", "stride", "dilation")
-        odd(self, self.kernel)
-        return (self.channels, *windows(self, sizes, self.kernel, self.stride, dilation=self.dilation))
+        return convolved(self, inputs, "dilation", dilation=self.dilation)
 
     def counts(self, *inputs: Shape) -> Counts:
         """Both convolutions work at the output size."""

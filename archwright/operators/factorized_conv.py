@@ -11,8 +11,7 @@ import torch
 from torch import nn
 
 from archwright.operators.base import Counts, Example, Layer, Leaf, Shape
-from archwright.operators.depthwise_separable import NORMS
-from archwright.operators.rules import lean, odd, positive, ranked, tally, windows
+from archwright.operators.rules import lean, norm_axes, odd, positive, ranked, tally, windows
 from archwright.registry import register
 
 
@@ -85,7 +84,7 @@ class FactorizedConv(Leaf):
         """The channels between the convolutions are an axis of their own."""
         return {
             "row.1.weight": ("middle", "in", None, None),
-            **{f"row.2.{name}": ("middle",) for name in NORMS},
+            **norm_axes("row.2", "middle"),
             "column.1.weight": ("out", "middle", None, None),
         }
 

@@ -11,7 +11,15 @@ import torch
 from torch import nn
 
 from archwright.operators.base import Counts, Example, Layer, Leaf, Shape
-from archwright.operators.rules import activation_class, image, lean, odd, positive, scaled, tally, windows
+from archwright.operators.rules import (
+    activation_class,
+    convolved,
+    image,
+    lean,
+    norm_axes,
+    scaled,
+    tally,
+)
 from archwright.operators.squeeze_excite import ChannelGate, gate_axes, gate_params
 from archwright.registry import register
 
@@ -96,10 +104,7 @@ class FusedMBConv(Leaf):
 
     def output(self, *inputs: Shape) -> Shape:
         """(channels, positions...)."""
-        _, sizes = image(self, inputs)
-        positive(self, "channels", "stride")
-        odd(self, self.kernel)
-        return (self.channels, *windows(self, sizes, self.kernel, self.stride))
+        return convolved(self, inputs)
 
     def counts(self, *inputs: Shape) -> Counts:
         """Everything works at the output size."""
@@ -120,7 +125,7 @@ class FusedMBConv(Leaf):
     def axes(self) -> Mapping[str, tuple[str | None, ...]]:
         """The hidden channels are one axis; without projection they are the output's."""
         hidden = "hidden" if self.expand != 1 else "out"
-        norms = {f"expand.1.{name}": (hidden,) for name in ("weight", "bias", "running_mean", "running_var")}
+        norms = norm_axes("expand.1", hidden)
         return {
             "expand.0.weight": (hidden, "in"),
             **norms,

@@ -12,8 +12,15 @@ from torch import nn
 
 from archwright.errors import SpaceError
 from archwright.operators.base import Counts, Example, Layer, Leaf, Shape
-from archwright.operators.depthwise_separable import NORMS
-from archwright.operators.rules import activation_class, image, lean, odd, positive, scaled, tally, windows
+from archwright.operators.rules import (
+    activation_class,
+    convolved,
+    image,
+    lean,
+    norm_axes,
+    scaled,
+    tally,
+)
 from archwright.registry import register
 
 
@@ -87,15 +94,14 @@ class GroupedMBConv(Leaf):
 
     def output(self, *inputs: Shape) -> Shape:
         """(channels, positions...)."""
-        channels, sizes = image(self, inputs)
-        positive(self, "channels", "stride", "groups")
-        odd(self, self.kernel)
+        channels, _ = image(self, inputs)
+        output = convolved(self, inputs, "groups")
         if any(n % self.groups for n in (channels, self.channels, scaled(channels, self.expand))):
             raise SpaceError(
                 f"groups of GroupedMBConv must divide its {channels} inputs, {scaled(channels, self.expand)} hidden "
                 f"channels and {self.channels} outputs, got {self.groups}"
             )
-        return (self.channels, *windows(self, sizes, self.kernel, self.stride))
+        return output
 
     def counts(self, *inputs: Shape) -> Counts:
         """Expansion at the input size, the rest at the output size."""
@@ -116,11 +122,11 @@ class GroupedMBConv(Leaf):
         hidden = "hidden" if self.groups == 1 else None
         return {
             "expand.0.weight": (hidden, "in" if self.groups == 1 else None),
-            **{f"expand.1.{name}": (hidden,) for name in NORMS},
+            **norm_axes("expand.1", hidden),
             "depthwise.0.weight": (hidden, None, "kernel", "kernel"),
-            **{f"depthwise.1.{name}": (hidden,) for name in NORMS},
+            **norm_axes("depthwise.1", hidden),
             "project.0.weight": ("out" if self.groups == 1 else None, hidden),
-            **({} if self.groups == 1 else {f"project.1.{name}": (None,) for name in NORMS}),
+            **({} if self.groups == 1 else norm_axes("project.1", None)),
         }
 
     @classmethod

@@ -11,7 +11,15 @@ import torch
 from torch import nn
 
 from archwright.operators.base import Counts, Example, Layer, Leaf, Shape
-from archwright.operators.rules import activation_class, image, lean, odd, positive, scaled, tally, windows
+from archwright.operators.rules import (
+    activation_class,
+    convolved,
+    image,
+    lean,
+    norm_axes,
+    scaled,
+    tally,
+)
 from archwright.operators.squeeze_excite import ChannelGate, gate_axes, gate_params
 from archwright.registry import register
 
@@ -98,10 +106,7 @@ class MBConv(Leaf):
 
     def output(self, *inputs: Shape) -> Shape:
         """(channels, positions...)."""
-        _, sizes = image(self, inputs)
-        positive(self, "channels", "stride")
-        odd(self, self.kernel)
-        return (self.channels, *windows(self, sizes, self.kernel, self.stride))
+        return convolved(self, inputs)
 
     def counts(self, *inputs: Shape) -> Counts:
         """Expansion at the input size, the rest at the output size."""
@@ -123,12 +128,11 @@ class MBConv(Leaf):
     def axes(self) -> Mapping[str, tuple[str | None, ...]]:
         """The hidden channels are one axis; without expansion they are the input's."""
         hidden = "hidden" if self.expand != 1 else "in"
-        norms = ("weight", "bias", "running_mean", "running_var")
         return {
             "expand.0.weight": (hidden, "in"),
-            **{f"expand.1.{name}": (hidden,) for name in norms},
+            **norm_axes("expand.1", hidden),
             "depthwise.0.weight": (hidden, None),
-            **{f"depthwise.1.{name}": (hidden,) for name in norms},
+            **norm_axes("depthwise.1", hidden),
             **gate_axes("se.", hidden),
             "project.0.weight": ("out", hidden),
         }

@@ -10,7 +10,7 @@ from torch import nn
 
 from archwright.errors import SpaceError
 from archwright.operators.base import Counts, Example, Layer, Leaf, Operator, Shape
-from archwright.operators.rules import image, member, positive, same_padding, tally, windows
+from archwright.operators.rules import image, member, norm_axes, positive, same_padding, tally, windows
 from archwright.registry import register
 
 
@@ -77,7 +77,7 @@ class _Pool(Leaf):
 
     def axes(self) -> Mapping[str, tuple[str | None, ...]]:
         """The norm lies on the input's channels."""
-        return {f"norm.{name}": ("in",) for name in ("weight", "bias", "running_mean", "running_var")}
+        return norm_axes("norm", "in")
 
     @classmethod
     def examples(cls) -> Sequence[tuple[Operator, tuple[Shape, ...]]]:

@@ -15,7 +15,7 @@ from archwright.operators.base import Composite, Counts, Example, Layer, Leaf, O
 from archwright.operators.conv import Conv
 from archwright.operators.join import AddAll
 from archwright.operators.linear import Linear
-from archwright.operators.rules import member, tally
+from archwright.operators.rules import member, norm_axes, tally
 from archwright.registry import register
 
 
@@ -120,7 +120,7 @@ class Projection(Leaf):
 
     def axes(self) -> Mapping[str, tuple[str | None, ...]]:
         """The output channels are those of the body."""
-        norms = {f"norm.{name}": ("in0",) for name in ("weight", "bias", "running_mean", "running_var")}
+        norms = norm_axes("norm", "in0")
         return {"project.weight": ("in0", "in1"), **norms}
 
     @classmethod

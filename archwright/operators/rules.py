@@ -51,6 +51,17 @@ def member(operator: Operator, field: str, value: object, known: Mapping[str, ob
         raise SpaceError(f"{field} of {type(operator).__name__} is {value!r}; {nearest(str(value), known)}")
 
 
+def probability(operator: Operator, field: str) -> None:
+    """Check that a field holds a probability of dropping, in [0, 1).
+
+    Raises:
+        SpaceError: if it does not.
+    """
+    value = getattr(operator, field)
+    if not 0.0 <= value < 1.0:
+        raise SpaceError(f"{field} of {type(operator).__name__} must lie in [0, 1), got {value!r}")
+
+
 def positive(operator: Operator, *fields: str) -> None:
     """Check that fields hold positive integers.
 
@@ -132,6 +143,27 @@ def windows(
             "use a smaller kernel or fewer reductions before it"
         )
     return found
+
+
+def convolved(operator: Operator, inputs: tuple[Shape, ...], *counts: str, dilation: int = 1) -> Shape:
+    """Output shape (channels, positions...) of a convolution that keeps the size at stride 1.
+
+    Reads the fields `channels`, `kernel` and `stride` of the operator; `counts` names further fields that must hold
+    positive integers.
+
+    Raises:
+        SpaceError: if a field or the input does not fit.
+    """
+    _, sizes = image(operator, inputs)
+    positive(operator, "channels", "stride", *counts)
+    channels, kernel, stride = (getattr(operator, field) for field in ("channels", "kernel", "stride"))
+    odd(operator, kernel)
+    return (channels, *windows(operator, sizes, kernel, stride, dilation=dilation))
+
+
+def norm_axes(norm: str, axis: str | None) -> dict[str, tuple[str | None]]:
+    """Axes of the tensors of a batch norm by the name of its module: all follow one axis."""
+    return {f"{norm}.{name}": (axis,) for name in ("weight", "bias", "running_mean", "running_var")}
 
 
 def scaled(channels: int, ratio: float) -> int:

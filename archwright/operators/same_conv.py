@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from archwright.operators.base import Counts, Example, Layer, Leaf, Shape
 from archwright.operators.conv import Conv
-from archwright.operators.rules import image
+from archwright.operators.rules import image, norm_axes
 from archwright.registry import register
 
 
@@ -42,7 +42,7 @@ class SameConv(Leaf):
 
     def axes(self) -> Mapping[str, tuple[str | None, ...]]:
         """The output channels are the input's."""
-        norms = {f"norm.{name}": ("in",) for name in ("weight", "bias", "running_mean", "running_var")}
+        norms = norm_axes("norm", "in")
         return {"conv.weight": ("in", "in"), **norms}
 
     @classmethod

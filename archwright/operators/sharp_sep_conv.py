@@ -11,8 +11,7 @@ import torch
 from torch import nn
 
 from archwright.operators.base import Counts, Example, Layer, Leaf, Shape
-from archwright.operators.depthwise_separable import NORMS
-from archwright.operators.rules import image, lean, odd, positive, scaled, tally, windows
+from archwright.operators.rules import convolved, image, lean, norm_axes, scaled, tally
 from archwright.registry import register
 
 
@@ -91,10 +90,8 @@ class SharpSepConv(Leaf):
 
     def output(self, *inputs: Shape) -> Shape:
         """(channels, positions...)."""
-        _, sizes = image(self, inputs)
-        positive(self, "channels", "stride", "dilation", *(["middle"] if self.middle is not None else []))
-        odd(self, self.kernel)
-        return (self.channels, *windows(self, sizes, self.kernel, self.stride, dilation=self.dilation))
+        given = ("dilation",) if self.middle is None else ("dilation", "middle")
+        return convolved(self, inputs, *given, dilation=self.dilation)
 
     def counts(self, *inputs: Shape) -> Counts:
         """All convolutions work at the output size."""
@@ -112,7 +109,7 @@ class SharpSepConv(Leaf):
         return {
             "first.1.weight": ("in", None),
             "first.2.weight": ("middle", "in"),
-            **{f"first.3.{name}": ("middle",) for name in NORMS},
+            **norm_axes("first.3", "middle"),
             "second.1.weight": ("middle", None),
             "second.2.weight": ("out", "middle"),
         }

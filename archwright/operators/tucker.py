@@ -11,7 +11,14 @@ import torch
 from torch import nn
 
 from archwright.operators.base import Counts, Example, Layer, Leaf, Shape
-from archwright.operators.rules import activation_class, image, lean, odd, positive, tally, windows
+from archwright.operators.rules import (
+    activation_class,
+    convolved,
+    image,
+    lean,
+    norm_axes,
+    tally,
+)
 from archwright.registry import register
 
 
@@ -87,10 +94,7 @@ class Tucker(Leaf):
 
     def output(self, *inputs: Shape) -> Shape:
         """(channels, positions...)."""
-        _, sizes = image(self, inputs)
-        positive(self, "channels", "stride")
-        odd(self, self.kernel)
-        return (self.channels, *windows(self, sizes, self.kernel, self.stride))
+        return convolved(self, inputs)
 
     def counts(self, *inputs: Shape) -> Counts:
         """Compression at the input size, the rest at the output size."""
@@ -108,12 +112,11 @@ class Tucker(Leaf):
 
     def axes(self) -> Mapping[str, tuple[str | None, ...]]:
         """Two inner axes."""
-        norms = ("weight", "bias", "running_mean", "running_var")
         return {
             "compress.0.weight": ("compressed", "in"),
-            **{f"compress.1.{name}": ("compressed",) for name in norms},
+            **norm_axes("compress.1", "compressed"),
             "core.0.weight": ("hidden", "compressed"),
-            **{f"core.1.{name}": ("hidden",) for name in norms},
+            **norm_axes("core.1", "hidden"),
             "project.0.weight": ("out", "hidden"),
         }
 

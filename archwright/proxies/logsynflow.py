@@ -1,7 +1,8 @@
 """LogSynFlow: Cavagnero et al., "FreeREA: Training-Free Evolution-based Architecture Search" (2023), equation 3.
 
 SynFlow with gradients scaled down: sum over weights of w * log(dR/dw + 1), so that exploding gradients of deep paths
-do not drown the number of weights. NaN without a path from the input.
+do not drown the number of weights. NaN without a path from the input, and where operators that subtract (softmax,
+Fourier transforms) make a gradient smaller than -1.
 """
 
 from __future__ import annotations

@@ -4,8 +4,9 @@ Tuli et al., "FlexiBERT: Are Current Transformer Architectures too Homogeneous a
 teacher network predicts the loss and, by Monte-Carlo dropout, how unsure it is; a student regresses that doubt without
 sampling; a third network with a normal output models the noise of the labels. The acquisition mean - k * doubt is
 minimised by gradient steps on the architecture's vector, and the nearest member is evaluated. With given probabilities
-the most doubtful or a random member is taken instead. Differences: the vector is the code's one-hot encoding instead of
-an embedding of graph distances, Adam replaces AdaHessian, and the noise network is a heteroscedastic head.
+the most doubtful or a random member is taken instead. Differences: members drawn freely are judged beside the ends of
+the walks, the vector is the code's one-hot encoding instead of an embedding of graph distances, Adam replaces
+AdaHessian, and the noise network is a heteroscedastic head.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from archwright.strategies.predicted import InOrder, best_codes
 PASSES = 10  # of Monte-Carlo dropout
 STEPS = 60  # on the input
 TRAINED = 80  # steps of each network
+DRAWN = 256  # members judged beside the ends of the walks
 
 
 class Networks:
@@ -149,7 +151,7 @@ class Boshnas:
         )
 
     def _walk(self, nets: Networks, weight: float, n: int, rng: np.random.Generator) -> Architectures:
-        """Gradient walks from the best and from random members, to the nearest members; with mutants of these."""
+        """Ends of gradient walks from the best and from random members, mutants of these, and members drawn freely."""
         best = Architectures(self._space, best_codes(self._memory, n // 2))
         starts = best + self._space.sample(n - len(best), rng)
         x = self._vectors(starts).requires_grad_(True)
@@ -161,7 +163,7 @@ class Boshnas:
             with torch.no_grad():
                 x.clamp_(0.0, 1.0)
         ends = self._space.nearest(self._snapped(x.detach().numpy()))
-        return (ends + self._space.mutate(ends, rng)).unique()
+        return (ends + self._space.mutate(ends, rng) + self._space.sample(DRAWN, rng)).unique()
 
     def _snapped(self, vectors: np.ndarray) -> np.ndarray:
         """Codes (n, D) from relaxed one-hot vectors: the largest entry, or how many steps of an ordered decision."""

@@ -5,15 +5,16 @@ Wynter & Perry, "Optimal subarchitecture extraction for BERT" (2020, arXiv 2010.
 AB^nC property (`analysis/subarchitecture.py`) the published ratio of W(found) to W(optimum) is at least 1 - eps. Real
 networks are not strongly convex: there the guarantee is conditional, and the report says so.
 
-Reconstructed, because the public sources do not give it: the stride over candidates sorted by (size, latency) with both
-ends, and ceil(1 / (eps sqrt(s))) training steps each. The optional refinement is our own. With a stride above 1 nothing
-bounds W between two candidates: a sharp peak is stepped over, and the ratio can then fall below 1 - eps on strongly
-convex families too (`benchmarks/results/fptas.json`).
+Reconstructed, because the public sources do not give it: the stride over candidates sorted by (size, latency) with
+both ends, and ceil(1 / (eps sqrt(s))) training steps each. Nothing published bounds W between two candidates of a
+stride, and so few steps say nothing once eps sqrt(s) >= 1. Both are conditions of our own here: what is between has to
+be bounded by `possible_w`, which a report checks after the trials and `refine` brings about by more of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,7 @@ from archwright.analysis.subarchitecture import (
     candidates_count,
     check_abnc,
     maximum_point,
+    possible_w,
     strided,
     training_steps,
     w_coefficient,
@@ -48,7 +50,8 @@ class Extraction:
     codes, size, latency, error, coefficients: (k, D) and (k,) of all evaluated candidates.
     maximum: the maximum point. steps: training steps of each candidate.
     evaluations, formula: candidates told, and how many the formula says; a refinement evaluates more.
-    ratio: published lower bound of W(best) / W(optimum), 1 - eps. guarantee: under which conditions it holds.
+    ratio: published lower bound of W(best) / W(optimum), 1 - eps. conditions: what it stands on, and whether it is so.
+    unseen: largest W that a candidate without a trial may have in a nested family.
     """
 
     best: Architecture | None
@@ -63,8 +66,21 @@ class Extraction:
     evaluations: int
     formula: int
     ratio: float
-    guarantee: str
+    conditions: Mapping[str, bool]
+    unseen: float
     abnc: ABnC
+
+    @property
+    def holds(self) -> bool:
+        """Whether all conditions of the ratio are met."""
+        return all(self.conditions.values())
+
+    @property
+    def guarantee(self) -> str:
+        """One sentence."""
+        claim = f"W(best) >= {self.ratio:.3g} W(optimum)"
+        missing = [name for name, met in self.conditions.items() if not met]
+        return claim if not missing else f"no guarantee that {claim}: not met: {'; '.join(missing)}"
 
 
 @register(
@@ -82,7 +98,8 @@ class Extraction:
 class FPTAS:
     """Extracts the architecture with the best trade of size, latency and error, in a number of trials known before.
 
-    The error is the one goal that is neither `size` nor `latency`; an accuracy in percent is turned into an error.
+    The error is the one goal that is neither `size` nor `latency`; an accuracy in percent is turned into an error. An
+    evaluator of it may say `strongly_convex = True` of its training objective; without that no guarantee is claimed.
 
     Args:
         problem: with the error as a goal, and batched deterministic evaluators of `size` and `latency`.
@@ -94,7 +111,7 @@ class FPTAS:
         maximum: (size, latency) of the maximum point; by default the largest of the space.
         full_steps: training steps that fidelity 1 stands for; by default candidates are trained at fidelity 1.
         training: decisions that are training settings (Theta), not sizes; all of their options are tried.
-        refine: then evaluate all candidates between the neighbours of the best one.
+        refine: then evaluate, round by round, the candidates that may be better than the ratio allows.
 
     Raises:
         ConfigurationError: if the space is too large, or no evaluator gives size and latency outside trials.
@@ -122,6 +139,8 @@ class FPTAS:
             check_option("full_steps", full_steps, 1)
         self._fidelity = 1.0 if full_steps is None else min(1.0, self.steps / full_steps)
         self._goal = _error_goal(problem, (size, latency))
+        judges = [e for e in problem.evaluators if self._goal[0] in e.metrics]
+        self._convex = bool(judges) and all(getattr(e, "strongly_convex", False) for e in judges)
         self._family = _Family(problem, size, latency, training)
         given = maximum_point(self._family.size, self._family.latency)
         self.maximum = given if maximum is None else MaximumPoint(*map(float, maximum))
@@ -133,7 +152,7 @@ class FPTAS:
         self._picked = strided(self._family.size, self._family.latency, interval)
         self._queue = [int(i) for row in self._picked for i in self._family.rows_of(row)]
         self.evaluations = len(self._queue)
-        self._asked, self._refined = 0, False
+        self._asked = 0
         self._errors: dict[bytes, float] = {}  # of trials told; NaN where one failed
 
     @property
@@ -143,9 +162,8 @@ class FPTAS:
 
     def ask(self, n: int) -> Sequence[Candidate]:
         """The next at most n candidates; none once all are asked for."""
-        if self._asked == len(self._queue) and self._refine and not self._refined and self._waiting() == 0:
-            self._refined = True
-            self._queue += self._window()
+        if self._refine and self._asked == len(self._queue) and self._waiting() == 0:
+            self._queue += [int(i) for row in self._open() for i in self._family.rows_of(row)]
         rows = self._queue[self._asked : self._asked + n]
         self._asked += len(rows)
         space, codes = self._family.space, self._family.codes
@@ -161,54 +179,68 @@ class FPTAS:
     def _waiting(self) -> int:
         return self._asked - len(self._errors)
 
-    def _window(self) -> list[int]:
-        """Member rows between the neighbours of the best candidate in the order of costs, not yet asked for."""
-        order = np.lexsort((self._family.latency, self._family.size))
-        best = self._scores()[1]
-        if best is None:
-            return []
-        place = int(np.flatnonzero(order == best)[0])
-        near = order[max(0, place - self._interval + 1) : place + self._interval]
-        known = set(self._picked.tolist())
-        return [int(i) for row in near if int(row) not in known for i in self._family.rows_of(row)]
-
-    def _scores(self) -> tuple[np.ndarray, int | None]:
-        """W of every asked member row in the order of asking, and the sizes (row of the family) of the best."""
-        family = self._family
+    def _told(self) -> np.ndarray:
+        """Errors (n,) of all members; NaN without one."""
+        found = np.full(len(self._family.codes), np.nan)
         rows = np.array(self._queue[: self._asked], np.int64)
-        error = np.array([self._errors.get(family.codes[i].tobytes(), np.nan) for i in rows])
-        sizes = family.sizes_of[rows]
-        w = w_coefficient(family.size[sizes], family.latency[sizes], error, self.maximum)
-        return w, int(sizes[int(w.argmax())]) if len(w) and w.max() > 0 else None
+        found[rows] = [self._errors.get(self._family.codes[i].tobytes(), np.nan) for i in rows]
+        return found
+
+    def _bounds(self) -> tuple[np.ndarray, float]:
+        """Largest W that each of the sizes (m,) may have beyond what was seen, and the largest that was seen."""
+        family, error = self._family, np.full(len(self._family.size), np.inf)
+        np.fmin.at(error, family.sizes_of, self._told())
+        error = np.where(np.isfinite(error), error, np.nan)
+        possible = possible_w(family.size, family.latency, error, self.maximum)
+        possible[family.sizes_of[self._queue[: self._asked]]] = 0.0  # failed trials are not tried again
+        seen = w_coefficient(family.size, family.latency, error, self.maximum)
+        return possible, float(seen.max(initial=0.0))
+
+    def _open(self) -> list[int]:
+        """The middle one, in the order of costs, of all sizes between two asked for that may be too much better."""
+        possible, seen = self._bounds()
+        order = np.lexsort((self._family.latency, self._family.size))
+        asked = np.isin(order, self._family.sizes_of[self._queue[: self._asked]])
+        wanted = np.flatnonzero(possible[order] * (1.0 - self._eps) > seen)
+        gaps = np.cumsum(asked)[wanted]  # places between the same two candidates share a number
+        middle = [part[len(part) // 2] for part in np.split(wanted, np.flatnonzero(np.diff(gaps)) + 1) if len(part)]
+        return [int(order[place]) for place in middle]
 
     def report(self) -> Extraction:
         """The best architecture so far, all candidates, and the bound with its conditions."""
         family = self._family
         rows = np.array(self._queue[: self._asked], np.int64)
-        sizes = family.sizes_of[rows]
-        w, best = self._scores()
+        sizes, error = family.sizes_of[rows], self._told()[rows]
+        w = w_coefficient(family.size[sizes], family.latency[sizes], error, self.maximum)
+        unseen = float(self._bounds()[0].max(initial=0.0))
         costs = {"size": family.size, "latency": family.latency}
-        abnc = check_abnc(Architectures(family.space, family.codes[family.first]), costs)
-        picked = None if best is None else Architecture(family.space, family.codes[rows[int(w.argmax())]])
+        abnc = check_abnc(
+            Architectures(family.space, family.codes[family.first]),
+            costs,
+            smooth="known" if self._convex else "assumed",
+        )
+        best = float(w.max(initial=0.0))
         return Extraction(
-            best=picked,
-            w=float(w.max(initial=0.0)),
+            best=Architecture(family.space, family.codes[rows[int(w.argmax())]]) if best > 0 else None,
+            w=best,
             codes=family.codes[rows],
             size=family.size[sizes],
             latency=family.latency[sizes],
-            error=np.array([self._errors.get(family.codes[i].tobytes(), np.nan) for i in rows]),
+            error=error,
             coefficients=w,
             maximum=self.maximum,
             steps=self.steps,
             evaluations=len(self._errors),
             formula=candidates_count(len(family.size), self._interval) * family.settings,
-            ratio=abs(1.0 - self._eps),
-            guarantee=(
-                f"conditional: W(best) >= {abs(1.0 - self._eps):.3g} W(optimum) if the training objective is smooth "
-                f"and strongly convex, costs are monotone ({sum(abnc.violations.values())} violations in "
-                f"{len(abnc.violations) * abnc.pairs} comparisons) and W has no peak between two candidates of the "
-                f"stride ({self._interval}); for networks it is a heuristic"
-            ),
+            ratio=1.0 - self._eps,
+            conditions={
+                "every trial is told": self._asked == len(self._queue) and self._waiting() == 0,
+                "costs rise with every size (AB^nC)": abnc.holds,
+                "the training objective is smooth and strongly convex": self._convex,
+                "eps sqrt(interval) is below 1": self._eps * math.sqrt(self._interval) < 1.0,
+                "no candidate without a trial can be better by more": best >= (1.0 - self._eps) * unseen,
+            },
+            unseen=unseen,
             abnc=abnc,
         )
 

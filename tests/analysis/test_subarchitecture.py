@@ -16,6 +16,7 @@ from archwright.analysis.subarchitecture import (
     candidates_count,
     check_abnc,
     maximum_point,
+    possible_w,
     strided,
     time_bound,
     training_steps,
@@ -85,6 +86,17 @@ def test_coefficient_by_hand_and_guards():
     w = w_coefficient(size, latency, error, top)
     assert w.tolist() == pytest.approx([0.5 * 0.8 / 0.2, 0.0, 0.0, 0.0])
     assert w_coefficient(np.zeros(1), np.zeros(1), np.zeros(1), top)[0] == pytest.approx(1e7)
+
+
+def test_what_is_between_two_candidates_is_bounded_by_the_error_of_the_larger_by_hand():
+    top = MaximumPoint(10.0, 10.0)
+    size = np.array([0.0, 2.0, 5.0, 8.0])
+    falling = np.array([1.0, np.nan, 0.5, np.nan])  # nothing is known above the last
+    found = possible_w(size, size, falling, top)
+    assert found[[0, 2]].tolist() == [0.0, 0.0] and found[1] == pytest.approx(0.8 * 0.8 / 0.5)
+    assert found[3] == pytest.approx(0.2 * 0.2 / 1e-7)
+    rising = np.array([0.5, np.nan, 0.6, np.nan])  # by a fifth: the one between may be lower by as much
+    assert possible_w(size, size, rising, top)[1] == pytest.approx(0.8 * 0.8 / 0.6 * 1.2)
 
 
 @pytest.mark.parametrize("members", [1, 2, 7, 8, 9, 300])

@@ -193,3 +193,12 @@ def test_a_run_may_end_where_a_goal_is_reached():
     first = int(np.flatnonzero(whole <= goal)[0])
     assert first < len(part) < 40 and (part == whole[: len(part)]).all()
     assert (part[:first] > goal).all()
+
+
+def test_processes_play_the_same_runs():
+    def played(workers):
+        entry = bench("digits-conv", ["local_search"], seeds=3, queries=12, workers=workers)["benchmarks"][0]
+        runs = [run for name in ("local_search", "random") for run in entry["strategies"][name]["runs"]]
+        return [(run["seed"], run["regret"]) for run in runs]
+
+    assert played(2) == played(1)

@@ -63,6 +63,30 @@ def test_training_is_deterministic_for_a_seed_and_batches_are_concatenations(dig
     assert (other != whole["cross_entropy_nats"]).all()
 
 
+def test_recipes_in_the_space_replace_the_evaluators_and_are_searched_with_the_networks(digits):
+    recipe = {
+        "optimizer": oneof("sgd", "adamw", name="optimizer"),
+        "lr": oneof(1e-6, 1e-2, name="lr"),
+        "mixup": oneof(0.0, 0.2, name="mixup"),
+        "ema": oneof(0.0, 0.9, name="ema"),
+        "epochs": oneof(1, 3, name="epochs"),
+    }
+    layers = (Conv(16, stride=2), Conv(oneof(16, 24)), Classifier(10))
+    space = Space({"network": Sequential(layers), "recipe": recipe})
+    assert space.size() == 2 * 2**5
+    evaluator = TrainEvaluator(digits, Recipe(batch=32))
+    network = {"optimizer": "adamw", "mixup": 0.2, "ema": 0.9, "epochs": 3}
+    slow, quick = (space.architecture(network | {"lr": lr}) for lr in (1e-6, 1e-2))
+    assert evaluator.recipe_of(quick) == Recipe("adamw", lr=1e-2, epochs=3, batch=32, mixup=0.2, ema=0.9)
+    accuracy = [evaluator.evaluate(space.architectures(a.code[None]))["accuracy_percent"][0] for a in (slow, quick)]
+    assert accuracy[1] > accuracy[0] + 20
+    counts = Counts(space, digits.input_shape).evaluate(space.architectures(np.stack([slow.code, quick.code])))
+    assert counts["params_m"][0] == counts["params_m"][1] > 0
+    wrong = Space({"network": Sequential(layers), "recipe": {"learning_rate": oneof(1.0, 2.0)}})
+    with pytest.raises(ConfigurationError, match="a dictionary of"):
+        evaluator.recipe_of(wrong.smallest())
+
+
 @pytest.mark.parametrize("kept", ["memory", "folder"])
 def test_a_later_fidelity_goes_on_where_the_earlier_stopped(digits, drawn, kept, tmp_path, monkeypatch):
     folder = tmp_path / "states" if kept == "folder" else None

@@ -249,3 +249,28 @@ def test_several_inputs_travel_as_a_tuple():
     train(net, task, Recipe(epochs=20, batch=20, lr=0.03))
     assert evaluate(net, task)["accuracy_percent"] > 90
     assert np.isfinite(recalibrate(net, task.train.batches(20), n=1)[1].max_mean_shift)
+
+
+def test_mixup_trains_on_mixed_examples_and_is_repeatable(digits):
+    seen = []
+
+    class Watched(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = small_net()
+
+        def forward(self, x):
+            if self.training:
+                seen.append(x.detach().clone())
+            return self.net(x)
+
+    losses = []
+    for alpha in (0.0, 1.0, 1.0):
+        losses.append(train(Watched(), digits, Recipe(epochs=1, mixup=alpha, augment=False), seed=0).history)
+    steps = len(seen) // 3
+    plain, mixed = seen[0], seen[steps]
+    sums = plain.flatten(1).sum(1).sort().values
+    assert not torch.allclose(sums, mixed.flatten(1).sum(1).sort().values)
+    assert mixed.mean() == pytest.approx(float(plain.mean()), rel=1e-4)  # each example is drawn from and mixed in once
+    assert all(torch.equal(a, b) for a, b in zip(seen[steps : 2 * steps], seen[2 * steps :], strict=True))
+    assert losses[1][-1]["loss"] == losses[2][-1]["loss"] > losses[0][-1]["loss"]

@@ -147,6 +147,20 @@ def test_onnx_text_is_equal_for_mirrored_cells_and_different_for_others():
     assert "Conv dilations=1,1 group=1 kernel_shape=3,3" in texts[0]
 
 
+SPACES = {"images": (3, 16, 16), "series": (2, 16), "tables": (7,), "tokens": (16,), "graphs": (6, 13)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", registry.names("spaces"))
+def test_members_of_every_space_have_a_text_that_tells_them_apart(name):
+    labels = registry.entries("spaces")[name].labels
+    shape = SPACES[labels["inputs"].split(", ")[0]]
+    space = registry.get("spaces", name)(shape, 5, **labels.get("small", {}))
+    small, large = space.smallest(), space.largest()
+    texts = [onnx_graph(a, shape).text for a in (small, large, large)]
+    assert texts[0] != texts[1] == texts[2] and texts[0].count("\n") > 1
+
+
 def test_onnx_text_does_not_depend_on_the_order_of_nodes():
     graph = onnx_graph(cells("31p1ps")[0], SHAPE)
     rng = np.random.default_rng(0)

@@ -19,6 +19,7 @@ from archwright.proxies import score
 from archwright.proxies.correlation import correlation_score
 from archwright.proxies.probe import Probe
 from archwright.space import Architectures
+from archwright.spaces.flexibert import OPERATORS, flexibert
 from archwright.spaces.mlp import mlp
 from archwright.spaces.nasbench201 import from_string, nasbench201
 
@@ -71,6 +72,16 @@ def test_proxy_works_on_recurrent_networks_that_read_tokens(name):
     value = score(Recurrent(), x, torch.arange(8) % 3, [name])[name]
     known_nan = {"naswot", "zen"}  # gates inside an LSTM are no modules, and tokens take no noise
     assert math.isnan(value) if name in known_nan else math.isfinite(value)
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_every_proxy_works_on_encoders_of_every_mixer(operator):
+    small = {"widths": (8,), "depths": (2,), "heads": (2,), "feed_forward": (8,), "stacks": (1,), "embedding": 6}
+    space = flexibert((5,), 3, operators=(operator,), vocabulary=20, **small)
+    x = torch.randint(0, 20, (8, 5), generator=torch.Generator().manual_seed(0))
+    found = score(build(space.largest(), (5,), seed=0), x, torch.arange(8) % 3, ALL)
+    unknown = {n for n, v in found.items() if math.isnan(v)} - {"logsynflow"}  # unknown for flows below -1
+    assert unknown == {"zen"} | (set(SEQUENCE) if operator.startswith("LT") else set())
 
 
 def test_scores_leave_the_network_as_it_is():
