@@ -141,9 +141,14 @@ def runs_within(content: Any) -> float | None:
     return 100.0 * sum(abs(r["error_percent"]) <= 5.0 for r in content["searches"]) / planned
 
 
-def saved(content: Any) -> float | None:
-    found = {e["budget"]: e["saved_share_median"] for d in dicts(content) for e in d.get("evolution", [])}
-    return None if not found else 100.0 * found[min(found)]
+def saved(trials: int, *, repeating: bool = False) -> Callable[[Any], float | None]:
+    """Evaluations that a cache saves in so many trials of evolution, in percent."""
+
+    def read(content: Any) -> float | None:
+        found = content["evolution_that_may_repeat_a_code"] if repeating else content["evolution"]["after"]
+        return 100.0 * found[str(trials)]["saved_share_median"]
+
+    return read
 
 
 def median_queries(part: str, table: int) -> Callable[[Any], float | None]:
