@@ -1,6 +1,6 @@
 """Joint search of networks and sub-accelerators against "network first, then accelerator", under hard specs.
 
-    OMP_NUM_THREADS=1 python benchmarks/codesign.py [--seeds 10] [--trials 2000] [--no-write]
+    OMP_NUM_THREADS=1 python benchmarks/codesign.py [--seeds 10] [--trials 2000] [--keep FOLDER] [--no-write]
 
 Three tasks with a NAS-Bench-201 cell each (CIFAR-10, CIFAR-100, ImageNet16-120; accuracies are means over 200-epoch
 trainings from the table), two sub-accelerators with at most 4096 multipliers and 64 GB/s together. Specs: 1.2 ms,
@@ -17,8 +17,10 @@ dominates or equals.
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -144,6 +146,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--trials", type=int, default=2000)
+    parser.add_argument("--keep", type=Path, help="folder that keeps finished seeds for a further run")
     parser.add_argument("--no-write", action="store_true")
     a = parser.parse_args()
     tasks = {t: nasbench201((3, size, size), outputs=classes) for t, (_, size, classes) in TASKS.items()}
@@ -155,7 +158,16 @@ def main() -> None:
     cells = np.stack(np.meshgrid(*[range(5)] * 6, indexing="ij"), -1).reshape(-1, 6).astype(np.int16)
     best = {t: cells[int(np.argmax(f(cells)))] for t, f in functions.items()}
     start = time.perf_counter()
-    runs = [one_seed(space, cost, accuracy, best, a.trials, seed) for seed in range(a.seeds)]
+    runs = []
+    for seed in range(a.seeds):
+        kept = a.keep / f"seed{seed}_{a.trials}.json" if a.keep else None
+        if kept and kept.exists():
+            runs.append(json.loads(kept.read_text()))
+            continue
+        runs.append(one_seed(space, cost, accuracy, best, a.trials, seed))
+        if kept:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_text(json.dumps(runs[-1]))
     joint = [r["joint"]["best_accuracy_percent"] for r in runs]
     fixed = [r["network_first_repaired"]["best_accuracy_percent"] for r in runs]
     volumes = [(r["joint"]["hypervolume"], r["network_first_repaired"]["hypervolume"]) for r in runs]

@@ -78,7 +78,7 @@ def test_the_model_of_parts_joins_the_best_networks_of_different_designs_by_hand
 
     model.add([trial(0, low, told(50.0, 80.0, 1.0, 1.0)), trial(1, high, told(60.0, 70.0, 1.0, 3.0))])
     hardware = [d.index for d in SPACE.decisions if d.path.startswith("accelerators")]
-    proposals = model.propose(code[hardware], 4, np.random.default_rng(0))
+    proposals = model.propose(code[hardware], 4, np.random.default_rng(0), new=False)
     assert proposals
     for p in proposals:  # the only combination that none dominates
         assert (p["a"] == 2).all() and (p["b"] == 1).all()
@@ -129,5 +129,11 @@ def test_networks_beside_the_best_are_predicted_before_they_are_seen():
     for sign_and_truth, predicted in zip((-accuracy(fresh), energy(fresh)), losses.T, strict=True):
         assert np.median(np.abs(predicted / sign_and_truth - 1)) < 0.05
         assert np.corrcoef(predicted, sign_and_truth)[0, 1] > 0.9
-    proposals = model.propose(codes[0, hardware], 12, np.random.default_rng(7), unseen=True)
-    assert any(p["a"].tobytes() not in model._seen["a"] for p in proposals)
+    proposals = model.propose(codes[0, hardware], 12, np.random.default_rng(7), new=True)
+    for task in TASKS:  # every network is new and tried once
+        tried = [p[task].tobytes() for p in proposals]
+        assert len(tried) > 3
+        assert len(set(tried)) == len(tried)
+        assert not set(tried) & set(model._seen[task])
+    predicted = model.total("accuracy_percent", np.stack([codes[0], codes[1]]))
+    assert predicted == pytest.approx([sum(accuracy(c[d]) for d in parts.values()) for c in codes[:2]])
