@@ -21,7 +21,7 @@ from archwright.search.pareto import crowding_by_rank, deb_ranks, front_mask
 from archwright.search.problem import Problem
 from archwright.search.trial import Trial
 from archwright.space import Architectures, Space
-from archwright.strategies.common import check_option
+from archwright.strategies.common import Proposals, check_option
 from archwright.strategies.free_columns import FreeColumns
 from archwright.strategies.rounds import Rounds
 
@@ -63,6 +63,7 @@ class JointEvolution(Rounds):
         check_option("screened", screened, 1)
         check_option("explored", explored, 0.0, 1.0)
         super().__init__(problem, seed, population)
+        self._proposals = Proposals(problem, screened=False)
         self._local, self._combined, self._screened, self._explored = local, combined, screened, explored
         self._known = dict(known or {})
         self._parts = _parts(problem.space)
@@ -112,7 +113,9 @@ class JointEvolution(Rounds):
 
     def _mixed(self, n: int, rng: np.random.Generator) -> Architectures:
         """Some that try new networks for every task, then what is promising."""
-        new = self._new(round(self._explored * n), rng)
+        share = round(self._explored * n)
+        new = self._new(2 * share, rng)
+        new = new[np.flatnonzero(self._problem.violation_of(self._free.values(new), len(new)) == 0)[:share]]
         rest = self._promising(n - len(new), rng)
         return Architectures(self._space, np.concatenate([new.codes, rest.codes]))
 
