@@ -1,6 +1,6 @@
 """Joint search of networks and sub-accelerators against "network first, then accelerator", under hard specs.
 
-    OMP_NUM_THREADS=1 python benchmarks/codesign.py [--seeds 10] [--trials 600] [--keep FOLDER] [--no-write]
+    OMP_NUM_THREADS=1 python benchmarks/codesign.py [--seeds 10] [--trials 1000] [--keep FOLDER] [--no-write]
 
 Three tasks with a NAS-Bench-201 cell each (CIFAR-10, CIFAR-100, ImageNet16-120; accuracies are means over 200-epoch
 trainings from the table), two sub-accelerators with at most 4096 multipliers and 64 GB/s together. Specs: 1.2 ms,
@@ -151,7 +151,7 @@ def one_seed(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--trials", type=int, default=600)
+    parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--keep", type=Path, help="folder that keeps finished seeds for a further run")
     parser.add_argument("--no-write", action="store_true")
     a = parser.parse_args()

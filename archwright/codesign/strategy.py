@@ -5,9 +5,8 @@ sub-accelerators, as a whole from one of two parents, because accuracy is a mean
 then decisions of one part change. A share of the children are neighbours of the front, every other one of the design
 that is best in the first goal (local search); others join networks that a model of the parts predicts to go well
 together (`parts.py`). Costs are computed, so many more children are made than there are trials: those become trials
-whose costs, with the accuracies that the model of the parts predicts, promise to extend the front. Where networks are
-known to be accurate, the first generations look for hardware for the best of them, as a search of networks first would,
-and everything goes on from there.
+whose costs, with the accuracies that the model of the parts predicts, promise to extend the front; and half of the
+trials try networks that were not seen, because what limits the front is how many accuracies are known.
 """
 
 from __future__ import annotations
@@ -38,7 +37,6 @@ class JointEvolution(Rounds):
         population: size of a generation.
         local: share of the children that are neighbours of the front.
         combined: share of the children that join networks as the model of parts (`parts.py`) proposes.
-        lead: generations that search hardware for the best known networks, where every task has one.
         screened: children made for each that becomes a trial.
         explored: share of the trials that try new networks for every task.
     """
@@ -52,14 +50,12 @@ class JointEvolution(Rounds):
         population: int = 40,
         local: float = 0.2,
         combined: float = 0.6,
-        lead: int = 2,
         screened: int = 10,
         explored: float = 0.5,
     ) -> None:
         check_option("population", population, 2)
         check_option("local", local, 0.0, 1.0)
         check_option("combined", combined, 0.0, 1.0)
-        check_option("lead", lead, 0)
         check_option("screened", screened, 1)
         check_option("explored", explored, 0.0, 1.0)
         super().__init__(problem, seed, population)
@@ -70,26 +66,24 @@ class JointEvolution(Rounds):
         self._model = PartModel(problem, self._parts)
         self._free = FreeColumns(problem)
         self._hardware_part = self._parts.get("accelerators", np.zeros(0, np.int64))
-        tasks = {name for name in self._parts if name.startswith("tasks.")}
-        led = (
-            bool(tasks)
-            and "accelerators" in self._parts
-            and all(t.removeprefix("tasks.") in self._known for t in tasks)
-        )
-        self._lead = lead * population if led else 0  # candidates
         self._parents = np.zeros(0, np.int64)  # rows of the memory, best first
         self._front = np.zeros(0, np.int64)
         self._judged = 0
 
     def _first(self, n: int, rng: np.random.Generator) -> Architectures:
-        return self._proposals.pick(n, rng, self._with_known)
+        return self._proposals.pick(n, rng, self._within)
+
+    def _within(self, n: int, rng: np.random.Generator) -> Architectures:
+        """Of many random designs, those that break the limits least."""
+        made = self._with_known(self._screened * n, rng)
+        return made[np.argsort(self._problem.violation_of(self._free.values(made), len(made)), kind="stable")[:n]]
 
     def _next(self, n: int, rng: np.random.Generator) -> Architectures:
         if not len(self._parents):
             self._select()
         if len(self._parents) < 2:
             return self._proposals.pick(n, rng, self._space.sample)
-        return self._proposals.pick(n, rng, self._promising if self._asked < self._lead else self._mixed)
+        return self._proposals.pick(n, rng, self._mixed)
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Add trials; survivors are chosen once a whole population of them is new."""
@@ -131,8 +125,7 @@ class JointEvolution(Rounds):
 
     def _promising(self, n: int, rng: np.random.Generator) -> Architectures:
         """The children whose computed costs and predicted accuracies extend the front most."""
-        make = self._hardware if self._asked < self._lead else self._children
-        made = make(self._screened * n, rng)
+        made = self._children(self._screened * n, rng)
         made = made[np.setdiff1d(np.arange(len(made)), self._proposals.known(made.codes))]
         columns = self._free.values(made)
         front, losses = self._memory.losses[self._front].copy(), np.empty((len(made), len(self._problem.goals)))
@@ -152,34 +145,20 @@ class JointEvolution(Rounds):
         return made[np.lexsort((-spread[: len(made)], ranks[: len(made)]))[:n]]
 
     def _with_known(self, n: int, rng: np.random.Generator) -> Architectures:
-        """Random designs; with the best known networks in all of them, or with known ones for some tasks of each."""
+        """Random designs, with known networks for some tasks of each."""
         codes = self._space.sample(n, rng).codes.copy()
         before = codes.copy()
         for task in self._known:
-            rows = np.arange(n) if self._lead else np.flatnonzero(rng.random(n) < 0.5)
-            self._put(codes, rows, task, 1 if self._lead else len(self._known[task]), rng)
+            self._put(codes, np.flatnonzero(rng.random(n) < 0.5), task, rng)
         return self._legal(codes, before)
 
-    def _put(self, codes: np.ndarray, rows: np.ndarray, task: str, most: int, rng: np.random.Generator) -> None:
-        """One of a task's first `most` known networks into some rows, in place."""
-        part, networks = self._parts.get(f"tasks.{task}"), np.asarray(self._known[task])[:most]
+    def _put(self, codes: np.ndarray, rows: np.ndarray, task: str, rng: np.random.Generator) -> None:
+        """One of a task's known networks into some rows, in place."""
+        part, networks = self._parts.get(f"tasks.{task}"), np.asarray(self._known[task])
         if part is not None and len(networks):
             own = [int(self._space.decisions[d].path.rsplit(".", 1)[1]) for d in part]
             chosen = networks[rng.integers(0, len(networks), len(rows))]
             codes[np.ix_(rows, part)] = np.maximum(chosen[:, own], 0)
-
-    def _hardware(self, n: int, rng: np.random.Generator) -> Architectures:
-        """Children that differ from a good parent in hardware alone."""
-        part = self._parts["accelerators"]
-        pairs = np.sort(rng.integers(0, len(self._parents), (2, n, 2)), axis=2)[..., 0]
-        mothers, fathers = (self._memory.codes[self._parents[p]] for p in pairs)
-        codes = mothers.copy()
-        mixed = rng.random((n, len(part))) < 0.5
-        codes[:, part] = np.where(mixed, fathers[:, part], mothers[:, part])
-        before = mothers.copy()
-        for row in range(n):
-            self._change(codes[row], part, int(rng.integers(1, 3)), rng)
-        return self._legal(codes, before)
 
     def _children(self, n: int, rng: np.random.Generator) -> Architectures:
         memory, parts = self._memory, list(self._parts.values())
