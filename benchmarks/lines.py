@@ -33,7 +33,8 @@ LATENCY = (
 )
 POOLED = (
     ("1 sets, 40 epochs", "one supernet"),
-    ("4 sets, 40 epochs", "mixture of four"),
+    ("4 sets, 40 epochs", "mixture of four, as many steps in all"),
+    ("4 sets, 160 epochs", "mixture of four, as many steps for each"),
     ("each alone, one seed", "each trained alone, one seed"),
 )
 RUNS = "python benchmarks/scalesim_runs.py --python PEERS --out FOLDER"
