@@ -33,6 +33,7 @@ RANKED = (
     ("k_mixture, 40 epochs", "mixture of four supernets"),
     ("each alone, one seed", "each trained alone, one seed"),
 )
+RARTS, OURS = "rarts on darts, over first order", "python benchmarks/search_step.py --method darts --kernels off"
 NB201 = "--method darts --space nasbench201 --batch 32"
 LATENCY = (
     ("proxylessnas", "ProxylessNAS's linear term"),
@@ -235,6 +236,15 @@ LINES = (
             command='python benchmarks/search_step.py --method METHOD --peer "PEER" --record NAME',
         )
         for kind, words in (("pure_torch", "pure PyTorch"), ("with_kernels", "with compiled kernels"))
+    ),
+    Line(
+        "search_step",
+        "Peak memory of a RARTS step, its second copy of the weights included, over first-order DARTS",
+        lambda c: 1.0 / c["comparisons"][RARTS]["pure_torch"]["peak_memory_mb_ratio"],
+        1.3,
+        at_most=True,
+        unit="x",
+        command=f'python benchmarks/search_step.py --method rarts --peer "{OURS}" --record "{RARTS}"',
     ),
     Line(
         "path_step",
