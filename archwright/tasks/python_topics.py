@@ -69,7 +69,7 @@ def _chapters() -> list[list[str]]:
     try:
         from pydoc_data.topics import topics
     except ImportError:
-        topics = {}
+        topics = {}  # type: ignore[misc]
     missing = [c for c in CHAPTERS if c not in topics]
     if missing:
         raise ConfigurationError(
