@@ -26,7 +26,7 @@ from archwright.space import Space, oneof, repeat
     labels={
         "family": "macro",
         "inputs": "images, series",
-        "mixed": False,  # a residual adds where shapes agree, which depends on the width; sampled paths share weights
+        "mixed": False,  # the optional pool changes the size of what would be mixed; sampled paths share weights
         "small": {"widths": (4, 8), "depths": (1, 2)},
     },
 )
