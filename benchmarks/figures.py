@@ -45,6 +45,16 @@ def at(*keys: str) -> Callable[[Any], Any]:
     return read
 
 
+def over(metric: str, part: str) -> Callable[[Any], float]:
+    """Mean of a metric with learned mutation less that with uniform mutation."""
+
+    def read(content: Any) -> float:
+        learned, uniform = (content[part][m][metric]["mean"] for m in ("q_mutation", "uniform mutation"))
+        return float(learned - uniform)
+
+    return read
+
+
 def least(content: Any) -> float | None:
     ratios = content.get("ratio_to_better_peer")
     return None if not ratios else min(ratios)

@@ -15,6 +15,7 @@ from figures import (
     linas_queries,
     median_queries,
     most_memory,
+    over,
     runs_within,
     saved,
     seeds_lower,
@@ -187,6 +188,35 @@ LINES = (
             command="python benchmarks/engine_overhead.py --only memory",
         )
         for name, words in (("regularized_evolution", "regularized evolution"), ("nsga2", "NSGA-II"))
+    ),
+    Line(
+        "deep_architect",
+        "Accuracy found by tree search and SMBO less random search's, 5 seeds, least of two spaces of trained networks",
+        at("least_gain_over_5_seeds_percent"),
+        0,
+        unit=" points",
+    ),
+    *(
+        Line(
+            "text_templates",
+            f"Text classifiers: accuracy by learned mutation in 60 queries less uniform mutation's, {words} seeds",
+            over("valid_accuracy_percent_after_60", f"{words}_seeds"),
+            0,
+            unit=" points",
+        )
+        for words in ("five", "fifty")
+    ),
+    Line(
+        "enas",
+        "Controller over shared weights less random search over shared weights, test accuracy, mean of the seeds",
+        lambda c: c["mean"]["enas"]["test_accuracy_percent"] - c["mean"]["random"]["test_accuracy_percent"],
+        unit=" points",
+    ),
+    Line(
+        "mnasnet",
+        "MnasNet's reward, hard exponents: targets of five that the found network meets within 10 %, measured again",
+        at("hard_within_10_percent, error_again_percent"),
+        5,
     ),
     Line(
         "supernet_step",

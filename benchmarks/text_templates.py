@@ -31,25 +31,29 @@ from archwright.space import Architectures, Space
 from archwright.tasks import load
 
 RECIPE = Recipe(epochs=4)
+QUERIES = (30, 60, 100)
 METHODS = {"q_mutation": {}, "uniform mutation": {"rate": 0.0}}
 
 
-def search(space: Space, archs: Architectures, table: np.ndarray, method: str, seed: int, queries: int) -> list[float]:
-    """Validation and test accuracy of the best network found, and the policy's entropy before and after."""
+def search(space: Space, archs: Architectures, table: np.ndarray, method: str, seed: int) -> list[float]:
+    """Validation and test accuracy of the best network after each number of queries, and the entropy at the end."""
     problem = Problem(space, (Objective("accuracy_percent", "maximize"),), (Trained(archs, table[:, 0]),))
     strategy = get("strategies", "q_mutation")(problem, seed=seed, **METHODS[method])
-    before = strategy.entropy
-    best = max(run(problem, strategy, Budget(trials=queries)).trials, key=lambda t: t.metrics["accuracy_percent"])
-    row = int((archs.codes == best.candidate.architecture.code).all(axis=1).argmax())
-    return [*table[row].tolist(), before, strategy.entropy]
+    trials = run(problem, strategy, Budget(trials=QUERIES[-1])).trials
+    out = []
+    for queries in QUERIES:
+        best = max(trials[:queries], key=lambda t: t.metrics["accuracy_percent"])
+        out += table[(archs.codes == best.candidate.architecture.code).all(axis=1).argmax()].tolist()
+    return [*out, strategy.entropy]
 
 
-def compared(space: Space, archs: Architectures, table: np.ndarray, seeds: int, queries: int) -> dict[str, Any]:
+def compared(space: Space, archs: Architectures, table: np.ndarray, seeds: int) -> dict[str, Any]:
     """What both methods find, seed by seed."""
     out: dict[str, Any] = {}
     for method in METHODS:
-        found = np.array([search(space, archs, table, method, seed, queries) for seed in range(seeds)])
-        names = ("valid_accuracy_percent", "test_accuracy_percent", "entropy_before_nats", "entropy_after_nats")
+        found = np.array([search(space, archs, table, method, seed) for seed in range(seeds)])
+        names = [f"{part}_accuracy_percent_after_{n}" for n in QUERIES for part in ("valid", "test")]
+        names.append("entropy_after_nats")
         out[method] = {
             n: {"mean": float(v.mean()), "seeds": v[:5].round(4).tolist()} for n, v in zip(names, found.T, strict=True)
         }
@@ -59,7 +63,6 @@ def compared(space: Space, archs: Architectures, table: np.ndarray, seeds: int, 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=60.0, help="stop training after this long")
-    parser.add_argument("--queries", type=int, default=100)
     parser.add_argument("--work", type=Path, default=Path("runs/text_templates"))
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -71,9 +74,9 @@ def main() -> None:
         {
             "networks": len(archs),
             "valid_accuracy_percent": {"best": table[:, 0].max(), "median": float(np.median(table[:, 0]))},
-            "queries": given.queries,
-            "five_seeds": compared(space, archs, table, 5, given.queries),
-            "fifty_seeds": compared(space, archs, table, 50, given.queries),
+            "largest_entropy_nats": float(np.log(len(space.decisions))),
+            "five_seeds": compared(space, archs, table, 5),
+            "fifty_seeds": compared(space, archs, table, 50),
         },
     )
 

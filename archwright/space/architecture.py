@@ -13,6 +13,8 @@ from archwright.space.canonical import digest_of
 if TYPE_CHECKING:
     from archwright.space.space import Space
 
+CODE = np.dtype(np.int16)
+
 
 class Architecture:
     """One member of a space: a code, and the tree that the code stands for.
@@ -111,8 +113,9 @@ class Architectures:
 
     def __init__(self, space: Space, codes: np.ndarray) -> None:
         """Wrap codes that are known to be legal; `Space.architectures` checks them."""
-        if codes.flags.writeable or codes.dtype != np.int16 or not codes.flags.c_contiguous:
-            codes = np.array(codes, dtype=np.int16, order="C")  # a copy: nobody else can change it
+        flags = codes.flags
+        if flags.writeable or codes.dtype != CODE or not flags.c_contiguous:
+            codes = np.array(codes, dtype=CODE, order="C")  # a copy: nobody else can change it
             codes.flags.writeable = False
         self.space = space
         self.codes = codes

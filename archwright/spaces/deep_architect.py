@@ -23,7 +23,12 @@ from archwright.space import Space, oneof, repeat
 @register(
     "spaces",
     "deep_architect",
-    labels={"family": "macro", "inputs": "images, series", "small": {"widths": (4, 8), "depths": (1, 2)}},
+    labels={
+        "family": "macro",
+        "inputs": "images, series",
+        "mixed": False,  # the optional pool changes the size of what would be mixed; sampled paths share weights
+        "small": {"widths": (4, 8), "depths": (1, 2)},
+    },
 )
 def deep_architect(
     input_shape: Shape = (1, 8, 8),
