@@ -111,7 +111,15 @@ LINES = (
     ),
     Line("embeddings", "Predictor of one space on another, worst of six: Spearman without labels", zero_shot, 0),
     Line("embeddings", "the same after 50 labels, mean of 10 seeds", after_fifty, 0.5),
-    Line("robot", "Mean rank of the best single proxy over RoBoT's, 20 queries", at("best_single_proxy_over_robot"), 1),
+    *(
+        Line(
+            "robot",
+            f"Mean rank of the best single proxy over RoBoT's, 20 queries{words}",
+            at(part, "best_single_proxy_over_robot"),
+            1,
+        )
+        for part, words in (("nasbench201", ""), ("transnas101", ", TransNAS-Bench-101, five tasks"))
+    ),
     Line(
         "gbdt_queries",
         "Random search's queries over those of GBDT-NAS, worst of five tables",
