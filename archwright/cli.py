@@ -207,7 +207,8 @@ def main() -> None:
         sys.exit(130)
     except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # click's usage errors
-            typer.echo(f"error: {error.format_message()}", err=True)
+            if error.format_message():  # help that was printed for want of a command has none
+                typer.echo(f"error: {error.format_message()}", err=True)
             sys.exit(error.exit_code)
         raise
 

@@ -124,6 +124,17 @@ def seeds_with_a_lower(what: str) -> Callable[[Any], float | None]:
     return at(f"largest_eigenvalue_of_{what}", "seeds_lower")
 
 
+def most_memory(kind: str) -> Callable[[Any], float | None]:
+    """The largest share of a peer's peak memory, over the four methods that are compared with published code."""
+
+    def read(content: Any) -> float | None:
+        names = ("darts on darts", "pc-darts on darts", "drnas on darts", "darts on nasbench201")
+        found = [at(name, kind, "peak_memory_mb_ratio")(content["comparisons"]) for name in names]
+        return None if None in found else 1.0 / min(found)
+
+    return read
+
+
 def runs_within(content: Any) -> float | None:
     """Of all planned runs; one that is not there yet is not within."""
     planned = content["settings"]["seeds"] * len(content["settings"]["forms"].split(","))

@@ -14,6 +14,7 @@ from figures import (
     least_ahead,
     linas_queries,
     median_queries,
+    most_memory,
     runs_within,
     saved,
     seeds_lower,
@@ -32,6 +33,7 @@ RANKED = (
     ("k_mixture, 40 epochs", "mixture of four supernets"),
     ("each alone, one seed", "each trained alone, one seed"),
 )
+NB201 = "--method darts --space nasbench201 --batch 32"
 RUNS = "python benchmarks/scalesim_runs.py --python PEERS --out FOLDER"
 CASES = "python benchmarks/hardware_cases.py FOLDER"
 LINES = (
@@ -189,6 +191,44 @@ LINES = (
             ("sandwich", "mobilenetv3", "Sandwich step over four steps of the largest network, MobileNetV3", 0.5),
         )
     ),
+    *(
+        Line(
+            "search_step",
+            f"Search step against the published code, CPU time, {words}",
+            at("comparisons", name, kind, "cpu_s_ratio"),
+            target,
+            unit="x",
+            command=f'python benchmarks/search_step.py {options} --peer "PEER" --record "{name}"',
+        )
+        for name, kind, words, target, options in (
+            ("darts on darts", "pure_torch", "DARTS, pure PyTorch", 2.1, "--method darts"),
+            ("darts on darts", "with_kernels", "DARTS, with compiled kernels", 3.5, "--method darts"),
+            ("pc-darts on darts", "pure_torch", "PC-DARTS, pure PyTorch", 2, "--method pc-darts"),
+            ("drnas on darts", "pure_torch", "DrNAS, pure PyTorch", 2, "--method drnas"),
+            ("darts on nasbench201", "pure_torch", "DARTS on NAS-Bench-201, pure PyTorch", 2, NB201),
+            ("darts on nasbench201", "with_kernels", "DARTS on NAS-Bench-201, with compiled kernels", 2, NB201),
+        )
+    ),
+    *(
+        Line(
+            "search_step",
+            f"Peak memory of a search step over the published code's, worst of four methods, {words}",
+            most_memory(kind),
+            0.65,
+            at_most=True,
+            unit="x",
+            command='python benchmarks/search_step.py --method METHOD --peer "PEER" --record NAME',
+        )
+        for kind, words in (("pure_torch", "pure PyTorch"), ("with_kernels", "with compiled kernels"))
+    ),
+    Line(
+        "path_step",
+        "Step of four architectures on a quarter of the batch each over a step of one (ViT-ResNAS)",
+        at("cpu_seconds_a_step", "shared_batch", "vit_resnas", "ratio"),
+        1.3,
+        at_most=True,
+        unit="x",
+    ),
     Line("counts_speed", "Counts of 10,000 architectures against tracing each", at("ratio"), 100, unit="x"),
     Line(
         "space_speed",
@@ -260,6 +300,13 @@ LINES = (
         command=CASES,
     ),
     Line(
+        "hardware_peers",
+        "Decoder inference: pairs of model and platform within 5 % of GenZ run beside",
+        at("peers", "genz", "pairs_within_5_percent"),
+        20,
+        command="python benchmarks/hardware_peers.py --python PEERS_PYTHON --peers genz",
+    ),
+    Line(
         "hardware_cases",
         "Dataflow accelerators: cases with the reference's latency",
         exact_share("dataflow.latency.all"),
@@ -280,6 +327,12 @@ LINES = (
         at_most=True,
         unit=" %",
         command=CASES,
+    ),
+    Line(
+        "fpga_networks",
+        "FPGA model: networks and boards within 20 %, of the 8 it was not calibrated on",
+        at("calibrated_on_resnet50", "within_20_percent"),
+        8,
     ),
     Line(
         "hardware_speed",
@@ -330,22 +383,15 @@ LINES = (
     ),
     Line(
         "dram_proxy_stream",
-        "the same as a table of all designs, predicted beforehand: speed of a look-up against the simulator",
-        at("times_faster"),
+        "the same, predicting batches of 1,000 designs: speed against the simulator",
+        at("times_faster_in_batches_of", "1000"),
         2000,
         unit="x",
     ),
     Line(
         "dram_proxy_stream",
-        "the same predicting directly, without the table",
-        at("times_faster_without_table"),
-        2000,
-        unit="x",
-    ),
-    Line(
-        "dram_proxy_stream",
-        "Predicting the table of all 442,368 designs once, in simulated designs of the same time",
-        lambda c: c["tabulate_all_designs_s"] / c["simulator_s_per_design"],
+        "Fitting it, in simulated designs of the same time",
+        at("fit_in_simulated_designs"),
     ),
     Line(
         "one_shot",
@@ -367,6 +413,12 @@ LINES = (
         "DARTS space: relative improvement of a short search over random cells",
         at("relative_improvement", "percent"),
         unit=" %",
+    ),
+    Line(
+        "random_sparse",
+        "Random node masks at 90 % sparsity: gain of the best of twenty by loss over the first, 20 seeds",
+        at("sparsities", "0.9", "gain_points"),
+        unit=" points",
     ),
     Line(
         "one_shot_sharpness",

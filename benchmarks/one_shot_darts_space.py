@@ -5,7 +5,8 @@
 Cells are searched on real CIFAR-10 images at 16 pixels, re-stacked by `transfer` into a deeper network with trained
 norms and trained; random cells (two edges a node, no `none`, as the search derives
 them) get the same. Relative improvement = 100 (found / random - 1) of the mean test accuracies (Yang et al., 2020,
-section 3), with a 95 % bootstrap interval over both groups. Writes benchmarks/results/one_shot_darts_space.json.
+section 3), with a 95 % bootstrap interval over both groups. Writes benchmarks/results/one_shot_darts_space.json after
+every network; a run that was stopped goes on where the settings are equal.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import write
+from common import RESULTS, write
 
 from archwright.benchmarks.one_shot import mean_interval
 from archwright.gradient import GradientSearch
@@ -33,6 +34,7 @@ from archwright.spaces.transfer import transfer
 from archwright.tasks import load
 from archwright.tasks.base import Task
 
+NAME = "one_shot_darts_space"
 KEPT = 2  # edges of a node
 
 
@@ -104,23 +106,29 @@ def main() -> None:
     small = load("cifar10_20k", pixels=16, images=options.search_images)
     task = load("cifar10_20k", pixels=16, images=options.images)
     space = darts(small.input_shape, small.outputs, channels=options.search_channels, cells=options.search_cells)
-    rng = np.random.default_rng(0)
-    rows: list[dict[str, Any]] = []
+    settings = {k: v for k, v in vars(options).items() if k not in ("dry", "seeds", "random")}
+    rng, path, rows = np.random.default_rng(0), RESULTS / f"{NAME}.json", list[dict[str, Any]]()
+    if path.exists() and not options.dry:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        rows = before["nets"] if before["settings"] == settings else []
+    done = {(r["kind"], r["seed"]) for r in rows}
+    chance = [random_cell(space, rng) for _ in range(options.random)]
     plan = [("found", s) for s in range(options.seeds)] + [("random", s) for s in range(options.random)]
     for kind, seed in plan:
+        if (kind, seed) in done:
+            continue
         began = time.process_time()
-        cell = found_cell(space, small, options, seed) if kind == "found" else random_cell(space, rng)
+        cell = found_cell(space, small, options, seed) if kind == "found" else chance[seed]
         searched = time.process_time() - began
         rows.append({"kind": kind, "search_cpu_seconds": searched, **trained(cell, options, task, seed)})
         print(json.dumps(rows[-1]), flush=True)
         by = {k: np.array([r["test_accuracy_percent"] for r in rows if r["kind"] == k]) for k in ("found", "random")}
-        figures: dict[str, Any] = {"settings": {k: v for k, v in vars(options).items() if k != "dry"}}
+        figures: dict[str, Any] = {"settings": settings}
         if len(by["random"]) > 1:
             figures |= {k: mean_interval(v) for k, v in by.items()}
             figures["relative_improvement"] = improvement(by["found"], by["random"])
         if not options.dry:
-            write("one_shot_darts_space", {**figures, "nets": rows})
-    print(json.dumps(figures))
+            write(NAME, {**figures, "nets": rows})
 
 
 if __name__ == "__main__":

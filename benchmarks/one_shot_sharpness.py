@@ -13,22 +13,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from dataclasses import replace
 from typing import Any
-
-os.environ["ARCHWRIGHT_KERNELS"] = "off"  # compiled kernels have no second derivative
 
 import numpy as np
 import torch
 from common import write
 
-from archwright.analysis.hessian import HessianProduct, top_eigenvalues
 from archwright.gradient import GradientSearch
-from archwright.gradient.measure import batch_statistics
 from archwright.gradient.recipes import recipe
 from archwright.gradient.selections.argmax import Argmax
+from archwright.gradient.sharpness import sharpness
 from archwright.spaces.nasbench201 import nasbench201, to_string
 from archwright.tasks import load
 
@@ -48,32 +44,6 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def eigenvalues(search: GradientSearch, images: int, steps: int) -> dict[str, float]:
-    """Largest eigenvalues of both Hessians of the mixture's loss."""
-    core = search.core
-    batches, got = [], 0
-    for x, y in search.data.some(0, 0):
-        batches.append((x[: images - got], y[: images - got]))
-        got += len(batches[-1][1])
-        if got >= images:
-            break
-
-    def loss(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        from archwright.nets.flow import Weights
-
-        chances = {p: core.relaxation.probabilities(v, None) for p, v in core.alpha().items()}
-        return search.task.loss(core.outputs(x, Weights(chances)), y)
-
-    with batch_statistics(core.supernet):
-        alphas = HessianProduct(loss, batches, core.architecture_parameters())
-        weights = HessianProduct(loss, batches, core.weight_parameters())
-        return {
-            "architecture": float(top_eigenvalues(alphas, alphas.size, steps=steps)[0]),
-            "weights": float(top_eigenvalues(weights, weights.size, steps=steps)[0]),
-            "loss": float(np.mean([float(loss(x, y).detach()) for x, y in batches])),
-        }
-
-
 def one(name: str, options: argparse.Namespace, seed: int, task: Any) -> dict[str, Any]:
     """One search and its eigenvalues."""
     c = options.channels
@@ -87,7 +57,8 @@ def one(name: str, options: argparse.Namespace, seed: int, task: Any) -> dict[st
     return {
         "method": name,
         "seed": seed,
-        **eigenvalues(search, options.measured, options.steps),
+        "architecture": sharpness(search, images=options.measured, steps=options.steps),
+        "weights": sharpness(search, search.core.weight_parameters(), images=options.measured, steps=options.steps),
         "architecture_found": to_string(result.last.code),
         "search_cpu_seconds": trained - began,
         "hessian_cpu_seconds": time.process_time() - trained,

@@ -15,8 +15,9 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import subprocess
 from pathlib import Path
+
+from peers import SCALESIM, peer
 
 # name, input height and width with padding, kernel height and width, channels, filters, stride
 LAYERS = [
@@ -33,33 +34,6 @@ ARRAYS = [
     (16, 16, 32, 32, 16), (32, 32, 64, 64, 64), (32, 16, 64, 64, 32), (12, 14, 108, 108, 108),
     (64, 64, 128, 128, 64), (128, 128, 512, 512, 256), (8, 8, 4, 4, 4), (24, 40, 12, 20, 6),
 ]  # fmt: skip
-
-SIMULATE = r"""
-import contextlib, io, json, sys, tempfile
-from scalesim.scale_config import scale_config
-from scalesim.topology_utils import topologies
-from scalesim.layout_utils import layouts
-from scalesim.single_layer_sim import single_layer_sim
-for (name, ih, iw, fh, fw, c, k, s), (rows, cols, *kb), df in json.load(sys.stdin):
-    with contextlib.redirect_stdout(io.StringIO()), tempfile.NamedTemporaryFile("w+", suffix=".csv") as f:
-        cfg = scale_config()
-        cfg.update_from_list(["r", rows, cols, *kb, 0, 10000000, 20000000, df, "CALC", "10", ""])
-        f.write("Layer,IH,IW,FH,FW,C,K,S,\n%s,%d,%d,%d,%d,%d,%d,%d,\n" % (name, ih, iw, fh, fw, c, k, s))
-        f.flush()
-        t = topologies()
-        t.load_arrays(f.name)
-        sim = single_layer_sim()
-        sim.set_params(0, cfg, t, layouts(), verbose=False)
-        sim.run()
-        sim.get_compute_report_items(), sim.get_bandwidth_report_items(), sim.get_detail_report_items()
-    print("CASE" + json.dumps(dict(
-        layer=name, ifh=ih, ifw=iw, fh=fh, fw=fw, c=c, k=k, stride=s, rows=rows, cols=cols, dataflow=df,
-        if_kb=kb[0], fl_kb=kb[1], of_kb=kb[2], mode="CALC", overall_util_pct=float(sim.overall_util),
-        total_cycles=int(sim.total_cycles), sram_ifmap_reads=int(sim.ifmap_sram_reads),
-        sram_filter_reads=int(sim.filter_sram_reads), sram_ofmap_writes=int(sim.ofmap_sram_writes),
-        dram_ifmap_reads=int(sim.ifmap_dram_reads), dram_filter_reads=int(sim.filter_dram_reads),
-        dram_ofmap_writes=int(sim.ofmap_dram_writes))), flush=True)
-"""
 
 
 def work(layer: tuple, array: tuple, dataflow: str) -> float:
@@ -81,10 +55,9 @@ def main() -> None:
     a = parser.parse_args()
     runs = [r for r in itertools.product(LAYERS, ARRAYS, ("ws", "os", "is")) if work(*r) < a.limit]
     runs = sorted(runs, key=lambda r: work(*r))[:: a.every]
-    done = subprocess.run(
-        [a.python, "-c", SIMULATE], input=json.dumps(runs), capture_output=True, text=True, check=True
-    )
-    cases = [json.loads(line[4:]) for line in done.stdout.splitlines() if line.startswith("CASE")]
+    cases = peer(a.python, SCALESIM, runs)
+    if isinstance(cases, str):
+        raise SystemExit(f"SCALE-Sim did not run: {cases}")
     a.out.mkdir(parents=True, exist_ok=True)
     (a.out / "scalesim.json").write_text(json.dumps({"meta": {"source": "scalesim 3.0.0"}, "cases": cases}))
     print(json.dumps({"cases": len(cases)}))

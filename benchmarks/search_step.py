@@ -1,11 +1,13 @@
 """Times a search step (architecture and weights) of a method, alone or in alternation with a peer.
 
     python benchmarks/search_step.py --method darts --space darts --batch 16 --steps 5 --threads 1
-    python benchmarks/search_step.py --method darts --peer "python peer_step.py" --rounds 5
+    python benchmarks/search_step.py --method darts --peer "python peer_step.py" --rounds 3 --record "darts on darts"
 
 Prints one JSON line: median wall and CPU seconds of a step, peak memory, settings. A peer is any command whose last
-line is a JSON object with `wall_s` and `cpu_s` of one of its steps; it runs in alternation with this script in fresh
-processes, and the medians and their ratios are printed.
+line is a JSON object with `wall_s`, `cpu_s` and `peak_memory_mb` of one of its steps; it runs in alternation with this
+script in fresh processes, without and with the optional compiled kernels, and the medians and their ratios are printed.
+`--record NAME` also writes them under that name into benchmarks/results/search_step.json. With `--compile` the peer is
+this script without it.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ import statistics
 import subprocess
 import sys
 import time
+
+from common import RESULTS, described
 
 
 def arguments() -> argparse.Namespace:
@@ -40,7 +44,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--space-options", default="{}", help='settings of the space as JSON, such as {"cells": 2}')
     parser.add_argument("--peer", help="command that prints its step time; run in alternation")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", help="append the line to this JSON-lines file")
+    parser.add_argument("--record", help="name of the comparison in benchmarks/results/search_step.json")
     return parser.parse_args()
 
 
@@ -156,32 +160,46 @@ def last_json(command: list[str]) -> dict:
 
 
 def alternate(options: argparse.Namespace) -> dict:
+    """The peer and this script in turns; `x_ratio` is the peer's x over ours."""
     own = [sys.executable, __file__]
-    for name in ("method", "space", "batch", "size", "steps", "threads", "kernels", "phase", "device"):
-        own += [f"--{name}", str(getattr(options, name))]
+    for name in ("method", "space", "batch", "size", "steps", "threads", "phase", "device", "space_options"):
+        own += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
     own += ["--plain"] if options.plain else []
+    peer = shlex.split(options.peer) if options.peer else own
     own += ["--compile"] if options.compile else []
-    own += ["--space-options", options.space_options]
-    ours, peers = [], []
+    kernels = ["off"] if options.kernels == "off" or options.compile else ["off", "auto"]
+    rows: dict[str, list[dict]] = {"peer": [], **{k: [] for k in kernels}}
     for _ in range(options.rounds):
-        peers.append(last_json(shlex.split(options.peer)))
-        ours.append(last_json(own))
-    result = {"ours": ours[0] | {"rounds": options.rounds}, "peer": {"command": options.peer.split("/")[-1]}}
-    for key in ("wall_s", "cpu_s", "peak_memory_mb"):
-        a, b = [statistics.median(r[key] for r in rows if key in r) for rows in (ours, peers)]
-        result["ours"][key], result["peer"][key] = a, b
-        result[f"{key}_ratio"] = b / a
+        rows["peer"].append(last_json(peer))
+        for k in kernels:
+            rows[k].append(last_json([*own, "--kernels", k]))
+    medians = {
+        who: {key: statistics.median(r[key] for r in found) for key in ("wall_s", "cpu_s", "peak_memory_mb")}
+        for who, found in rows.items()
+    }
+    result = {"rounds": options.rounds, "settings": rows[kernels[0]][0], "peer": medians["peer"]}
+    for k in kernels:
+        ratios = {f"{key}_ratio": medians["peer"][key] / ours for key, ours in medians[k].items()}
+        result["with_kernels" if k == "auto" else "pure_torch"] = medians[k] | ratios
     return result
+
+
+def record(name: str, result: dict) -> None:
+    """Write one comparison beside those that are there."""
+    path = RESULTS / "search_step.json"
+    known = json.loads(path.read_text())["comparisons"] if path.exists() else {}
+    about = {k: v for k, v in described({}).items() if k != "command"}
+    content = {**about, "comparisons": known | {name: described(result)}}
+    path.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def main() -> None:
     options = arguments()
-    result = alternate(options) if options.peer else measure(options)
-    line = json.dumps(result)
-    print(line)
-    if options.out:
-        with open(options.out, "a", encoding="utf-8") as file:
-            file.write(line + "\n")
+    compared = options.peer or (options.record and options.compile)
+    result = alternate(options) if compared else measure(options)
+    print(json.dumps(result))
+    if options.record and compared:
+        record(options.record, result)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,24 @@ class Spectrum:
     grid: np.ndarray
     density: np.ndarray
 
+    @property
+    def outliers(self) -> int:
+        """How many of the largest eigenvalues stand above the widest relative gap between two of them."""
+        kept = self.top[self.top > 0.0]
+        return 0 if len(kept) < 2 else 1 + int(np.argmax(kept[:-1] / kept[1:]))
+
+    @property
+    def bulk_share(self) -> float:
+        """Share of all eigenvalues that lie around zero, within a twentieth of the largest."""
+        near = np.abs(self.grid) <= 0.05 * self.top[0]
+        return float(self.density[near].sum() / self.density.sum())
+
+    def __str__(self) -> str:
+        """Bulk and outliers in a sentence."""
+        found = self.outliers
+        span = f", {self.top[found - 1]:.3g} to {self.top[0]:.3g}" if found else ""
+        return f"{100 * self.bulk_share:.0f} % of the eigenvalues around zero, {found} outliers{span}"
+
 
 class HessianProduct:
     """v -> H v for the mean loss over some batches.

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from archwright.benchmarks.listed import searched_space
+from archwright.benchmarks.seeds import Spread, counted, in_turn, spread_over
 from archwright.benchmarks.statistics import summary_of
 from archwright.benchmarks.table import TableBenchmark, load
 from archwright.errors import ConfigurationError
@@ -122,8 +123,15 @@ def parse_strategy(text: str) -> tuple[str, dict[str, Any]]:
         raise ConfigurationError(f"a strategy reads name or name(option=value, ...), got {text!r}") from None
 
 
-def play(setting: Setting, make: Make, seed: int) -> Played:
-    """Run one strategy on a table; repeated and lower-fidelity queries count like any other."""
+def play(setting: Setting, make: Make, seed: int, *, until: float = -np.inf) -> Played:
+    """Run one strategy on a table; repeated and lower-fidelity queries count like any other.
+
+    Args:
+        setting: what is searched.
+        make: the strategy.
+        seed: of the strategy.
+        until: the run ends early with the ask that observed a loss as small as this, of the first goal.
+    """
     table, objectives = setting.benchmark, setting.objectives
     problem = setting.problem()
     began = time.perf_counter()
@@ -131,8 +139,8 @@ def play(setting: Setting, make: Make, seed: int) -> Played:
     seconds = time.perf_counter() - began
     observed: list[np.ndarray] = []
     places: list[int] = []
-    clock, at = 0.0, []
-    while len(observed) < setting.queries:
+    clock, at, lowest = 0.0, [], np.inf
+    while len(observed) < setting.queries and lowest > until + 1e-6:
         began = time.perf_counter()
         wanted = min(max(1, int(getattr(strategy, "batch", 1))), setting.queries - len(observed))
         candidates = list(strategy.ask(wanted))
@@ -146,6 +154,7 @@ def play(setting: Setting, make: Make, seed: int) -> Played:
             full = candidate.fidelity >= 1.0
             loss = problem.losses_of({m: np.array([v]) for m, v in values.items()}, 1)[0]
             observed.append(loss if full else np.full(len(loss), np.nan))
+            lowest = min(lowest, loss[0]) if full else lowest
             places.append(int(row[0]))
             spent = float(table.duration_s(row, candidate.fidelity)[0])
             clock += spent
@@ -204,17 +213,24 @@ def compare_on(
     seeds: Sequence[int],
     *,
     thresholds: Sequence[float] = THRESHOLDS,
+    spread: Spread = in_turn,
     progress: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Play strategies on one table; random search is added if it is not among them.
+
+    Args:
+        setting: what is compared on.
+        strategies: registered names, or `optuna:tpe` and the like.
+        seeds: of the runs.
+        thresholds: regrets in the unit of the goal.
+        spread: how the seeds of a strategy are run; in other processes only with a registered table.
+        progress: told one line a strategy, and now and then how far it is.
 
     Returns:
         What one entry of `results.json` holds.
     """
     table = setting.benchmark
-    rows = np.arange(len(table.codes))
-    problem = setting.problem()
-    truth = problem.losses_of({o.metric: table.read(o.metric, rows, true=True) for o in setting.objectives}, len(rows))
+    truth = truth_of(setting)
     names = list(dict.fromkeys([*strategies, BASELINE]))
     entry: dict[str, Any] = {
         "benchmark": table.name,
@@ -227,15 +243,25 @@ def compare_on(
         "strategies": {},
     }
     for name in names:
-        runs = []
-        make = maker(name, setting.queries)
-        for seed in seeds:
-            played = play(setting, make, seed)
-            runs.append({"seed": seed, **_record(played, truth, thresholds)})
+        found = spread(play_seed, seeds, (setting, name, tuple(thresholds)))
+        runs = counted(found, len(seeds), f"{table.name} {name}", progress)
         entry["strategies"][name] = {"runs": runs}
         progress(f"{table.name} {name}: {len(runs)} seeds, {sum(r['engine_s'] for r in runs):.1f} engine s")
     summary_of(entry, BASELINE, thresholds)
     return entry
+
+
+def truth_of(setting: Setting) -> np.ndarray:
+    """(rows, goals) true losses of a whole table."""
+    table, rows = setting.benchmark, np.arange(len(setting.benchmark.codes))
+    values = {o.metric: table.read(o.metric, rows, true=True) for o in setting.objectives}
+    return setting.problem().losses_of(values, len(rows))
+
+
+def play_seed(seed: int, setting: Setting, strategy: str, thresholds: Sequence[float]) -> dict[str, Any]:
+    """Play one strategy with one seed: what `results.json` says of it."""
+    played = play(setting, maker(strategy, setting.queries), seed)
+    return {"seed": seed, **_record(played, truth_of(setting), thresholds)}
 
 
 def _record(played: Played, truth: np.ndarray, thresholds: Sequence[float]) -> dict[str, Any]:
@@ -258,6 +284,7 @@ def bench(
     goals: Mapping[str, bool] | None = None,
     scores: bool = False,
     thresholds: Sequence[float] = THRESHOLDS,
+    workers: int = 1,
     progress: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Compare strategies on tables.
@@ -271,21 +298,27 @@ def bench(
         goals: metric -> True to maximize; the table's goal by default. Several give hypervolumes in place of regrets.
         scores: let strategies read zero-cost scores where the table has them.
         thresholds: regrets in the unit of the goal.
-        progress: told one line a strategy.
+        workers: processes that play seeds, each with one thread.
+        progress: told one line a strategy, and now and then how far it is.
 
     Raises:
         ConfigurationError: if a name is unknown or a number is not positive.
     """
-    if seeds < 1 or queries < 1:
-        raise ConfigurationError(f"a comparison needs at least one seed and one query, got {seeds} and {queries}")
+    if min(seeds, queries, workers) < 1:
+        raise ConfigurationError(
+            f"a comparison needs at least one seed, query and worker, got {seeds}, {queries} and {workers}"
+        )
     names = [benchmarks] if isinstance(benchmarks, str) else list(benchmarks)
     for strategy in strategies:
         maker(strategy, queries)  # a wrong name is said before hours are spent
     tables = [load(name) for name in names]
     entries = []
-    for table in tables:
-        setting = Setting(table, queries, dict(goals or {}), scores and bool(table.features))
-        entries.append(compare_on(setting, strategies, range(seeds), thresholds=thresholds, progress=progress))
+    with spread_over(min(workers, seeds)) as spread:
+        for table in tables:
+            setting = Setting(table, queries, dict(goals or {}), scores and bool(table.features))
+            entries.append(
+                compare_on(setting, strategies, range(seeds), thresholds=thresholds, spread=spread, progress=progress)
+            )
     results = {"version": 1, "baseline": BASELINE, "thresholds": list(thresholds), "benchmarks": entries}
     if out is not None:
         from archwright.benchmarks.report import html_of
@@ -307,6 +340,7 @@ def bench_command(
     maximize: Sequence[str] = (),
     minimize: Sequence[str] = (),
     scores: bool = False,
+    workers: int = 1,
     progress: Callable[[str], None] = print,
 ) -> Path:
     """What `archwright bench` runs: names separated by commas, `results.json` and `report.html` in a folder.
@@ -320,7 +354,8 @@ def bench_command(
         maximize: metrics, where not the table's own goal.
         minimize: metrics.
         scores: let strategies read zero-cost scores.
-        progress: told one line a strategy.
+        workers: processes that play seeds.
+        progress: told one line a strategy, and now and then how far it is.
 
     Returns:
         The folder.
@@ -331,7 +366,7 @@ def bench_command(
     goals = {**dict.fromkeys(maximize, True), **dict.fromkeys(minimize, False)}
     bench(
         split_names(benchmark), split_names(strategy), seeds=seeds, queries=queries, out=out, goals=goals,
-        scores=scores, progress=progress,
+        scores=scores, workers=workers, progress=progress,
     )  # fmt: skip
     return Path(out)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -85,6 +85,10 @@ class TableBenchmark:
                 f"the goal of {self.name!r} must be one of its metrics, got {self.goal!r}; "
                 f"{nearest(self.goal, self.observed)}"
             )
+
+    def __reduce__(self) -> tuple[Callable[[str], TableBenchmark], tuple[str]]:
+        """Another process loads the table of this name, once."""
+        return _loaded, (self.name,)
 
     @cached_property
     def space(self) -> Space:
@@ -199,6 +203,11 @@ def scaled_rows(stored: np.ndarray, scale: float, rows: np.ndarray) -> np.ndarra
     """(n,) float64 entries of a stored column, scaled; NaN for row -1."""
     values = stored[np.maximum(rows, 0)].astype(np.float64) * scale
     return np.where(rows >= 0, values, np.nan)
+
+
+@lru_cache(maxsize=4)
+def _loaded(name: str) -> TableBenchmark:
+    return load(name)
 
 
 def load(benchmark: str | TableBenchmark) -> TableBenchmark:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,7 @@ def bench(
     maximize: Annotated[list[str] | None, typer.Option(help="metric, in place of the table's goal")] = None,
     minimize: Annotated[list[str] | None, typer.Option(help="metric; several goals give fronts")] = None,
     scores: Annotated[bool, typer.Option(help="let strategies read zero-cost scores")] = False,
+    workers: Annotated[int | None, typer.Option(help="processes that play seeds; one a core by default")] = None,
     out: Annotated[Path, typer.Option(help="folder for results.json and report.html")] = Path("runs/bench"),
 ) -> None:
     """Compare strategies on tables, each with several seeds; random search is always among them."""
@@ -35,7 +37,7 @@ def bench(
 
     bench_command(
         benchmark, strategy, seeds=seeds, queries=queries, out=out, maximize=maximize or (), minimize=minimize or (),
-        scores=scores, progress=typer.echo,
+        scores=scores, workers=workers or os.cpu_count() or 1, progress=typer.echo,
     )  # fmt: skip
     typer.echo(f"wrote {out / 'results.json'} and {out / 'report.html'}")
 

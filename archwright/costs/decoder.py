@@ -89,17 +89,39 @@ def decoder(name: str) -> Decoder:
     return Decoder(**shape)
 
 
+# families whose first feed-forward half is one matrix, and those that tie embeddings unless their file says otherwise
+_PLAIN = frozenset(
+    {"bloom", "codegen", "falcon", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox", "gptj", "mpt", "nemotron", "opt",
+     "persimmon", "phi", "starcoder2"}
+)  # fmt: skip
+_TIED = frozenset(
+    {"bloom", "falcon", "gemma", "gemma2", "gemma3_text", "gpt2", "gpt_bigcode", "gpt_neo", "mpt", "opt", "starcoder2"}
+)
+_OTHERS = frozenset(
+    {"bart", "clip", "falcon_mamba", "jamba", "jetmoe", "mamba", "mamba2", "marian", "mbart", "mt5", "pegasus",
+     "recurrent_gemma", "rwkv", "t5", "whisper", "zamba"}
+)  # fmt: skip
+
+
 def from_config(config: Mapping[str, Any]) -> Decoder:
-    """Shape of a Hugging Face `config.json` of the Llama, Qwen, Mistral, Mixtral, Gemma, OPT or GPT-2 families.
+    """Shape of a Hugging Face `config.json` of a decoder: Llama, Qwen, Mistral, Mixtral, Gemma, OPT, GPT-2 and alike.
 
     Raises:
-        ConfigurationError: if a needed entry is missing.
+        ConfigurationError: if a needed entry is missing or no positive number, or the model is no such decoder.
     """
+    family = str(config.get("model_type", ""))
+    if family in _OTHERS or config.get("is_encoder_decoder"):
+        raise ConfigurationError(
+            f"expected the configuration of a decoder of attention and feed-forward layers, got model_type {family!r}"
+        )
 
     def entry(*names: str, default: Any = None) -> Any:
         for name in names:
-            if config.get(name) is not None:
-                return config[name]
+            value = config.get(name)
+            if value is not None:
+                if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                    raise ConfigurationError(f"{name} of a configuration is a positive integer, got {value!r}")
+                return value
         if default is None:
             raise ConfigurationError(
                 f"a decoder's configuration needs {' or '.join(names)}; got the entries {', '.join(sorted(config))}"
@@ -107,7 +129,6 @@ def from_config(config: Mapping[str, Any]) -> Decoder:
         return default
 
     hidden, heads = entry("hidden_size", "n_embd"), entry("num_attention_heads", "n_head")
-    gated = str(config.get("model_type", "")) not in ("gpt2", "opt", "gpt_neox")
     window = int(config.get("sliding_window") or 0) if config.get("use_sliding_window", True) else 0
     return Decoder(
         hidden=hidden,
@@ -116,13 +137,13 @@ def from_config(config: Mapping[str, Any]) -> Decoder:
         kv_heads=entry("num_key_value_heads", default=heads),
         head_dim=entry("head_dim", default=hidden // heads),
         ffn=entry("intermediate_size", "ffn_dim", "n_inner", default=4 * hidden),
-        gates=2 if gated else 1,
+        gates=1 if family in _PLAIN else 2,
         vocab=entry("vocab_size"),
         experts=entry("num_local_experts", "num_experts", default=1),
         active_experts=entry("num_experts_per_tok", default=1),
         window=window,
-        windowed_share=0.0 if not window else (0.5 if config.get("model_type") == "gemma2" else 1.0),
-        tied=bool(config.get("tie_word_embeddings", False)),
+        windowed_share=0.0 if not window else (0.5 if family == "gemma2" else 1.0),
+        tied=bool(config.get("tie_word_embeddings", family in _TIED)),
     )
 
 

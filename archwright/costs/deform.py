@@ -30,7 +30,7 @@ def deform_cost(
     channels: Array,
     *,
     kernel: int = 3,
-    bound: int | None = None,
+    bound: float | None = None,
     rounded: bool = False,
     square: bool = False,
     depthwise: bool = False,

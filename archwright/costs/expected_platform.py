@@ -7,7 +7,7 @@ listed, so there is a bound on how many there may be. Joint limits of the space 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from archwright.costs.platform_cost import PlatformCost
+    from archwright.space import Decision, Space
 
-SETTINGS = 4096  # joint settings of a platform
+SETTINGS = 4096  # joint settings of a platform, or of a decoder and its deployment
 
 
 def expected_on_platforms(cost: PlatformCost, root: Any, probabilities: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -32,37 +33,50 @@ def expected_on_platforms(cost: PlatformCost, root: Any, probabilities: Mapping[
     Raises:
         ConfigurationError: if a decision has no probabilities, or the platform has too many settings.
     """
-    import torch
-
     space = cost.space
     own = [d for d in space.decisions if d.path == "platform" or d.path.startswith(("platform.", "platform|"))]
     if "_settings" not in cost.__dict__:
-        cost.__dict__["_settings"] = _tables(cost, root, [d.index for d in own])
+        cost.__dict__["_settings"] = _tables(cost, root, own)
     sites, tables, area = cost.__dict__["_settings"]
+    totals = contract(space, sites, average(tables, own, probabilities), probabilities)
+    return totals | average({"area_mm2": area}, own, probabilities)
+
+
+def average(
+    tables: Mapping[str, np.ndarray], own: Sequence[Decision], probabilities: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Mean of values (..., settings) over independent decisions, settings in the order of `settings_of`."""
+    import torch
+
     weights = torch.ones((), dtype=next(iter(probabilities.values())).dtype)
     for d in own:
         weights = weights[..., None] * given(probabilities, d.path)
     weights = weights.reshape(-1)
-
-    def over(values: np.ndarray) -> Tensor:
-        return torch.as_tensor(values, dtype=weights.dtype, device=weights.device) @ weights
-
-    totals = contract(space, sites, {m: over(v) for m, v in tables.items()}, probabilities)
-    return totals | {"area_mm2": over(area)}
+    return {m: torch.as_tensor(v, dtype=weights.dtype, device=weights.device) @ weights for m, v in tables.items()}
 
 
-def _tables(cost: PlatformCost, root: Any, own: list[int]) -> tuple[Any, dict[str, np.ndarray], np.ndarray]:
-    """Sites, metric -> cost of every row on every setting (rows, settings), and the settings' areas."""
-    space = cost.space
-    sizes = [space.decisions[i].size for i in own]
+def settings_of(space: Space, own: Sequence[Decision]) -> np.ndarray:
+    """Codes of every joint setting of some decisions, (settings, decisions), the others at their first option.
+
+    Raises:
+        ConfigurationError: if there are too many.
+    """
+    sizes = [d.size for d in own]
     many = int(np.prod(sizes, dtype=np.float64))
     if many > SETTINGS:
         raise ConfigurationError(
-            f"an expected cost lists every setting of the platform, at most {SETTINGS}; this one has {many:,}: "
+            f"an expected cost lists every joint setting, at most {SETTINGS}; this space has {many:,}: "
             "leave fewer choices, or search it with a strategy instead of gradients"
         )
     codes = np.tile(np.maximum(np.asarray(space.smallest().code), 0), (many, 1))
-    codes[:, own] = np.array(list(product(*(range(s) for s in sizes))), dtype=codes.dtype)
+    codes[:, [d.index for d in own]] = np.array(list(product(*(range(s) for s in sizes))), dtype=codes.dtype)
+    return codes
+
+
+def _tables(cost: PlatformCost, root: Any, own: Sequence[Decision]) -> tuple[Any, dict[str, np.ndarray], np.ndarray]:
+    """Sites, metric -> cost of every row on every setting (rows, settings), and the settings' areas."""
+    space, codes = cost.space, settings_of(cost.space, own)
+    many = len(codes)
     platform = platform_arrays(space, codes)
     cost.check(platform)
     sites = compile_sites(space, root, cost.input_shapes)

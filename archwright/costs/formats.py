@@ -2,8 +2,8 @@
 
 MX formats share a power-of-two scale (E8M0) over 32 elements (OCP Microscaling Formats 1.0, sections 5 and 6); NV
 formats share an E4M3 scale over 16 elements under one tensor scale in float32. Integers use the symmetric grid without
-the most negative code (Chen et al., INT vs FP, arXiv 2510.25602). Scales are chosen from the largest magnitude of a
-block.
+the most negative code (Chen et al., INT vs FP, arXiv 2510.25602); `symmetric=False` keeps that code and chooses scales
+as OCP does, which biases what is near the ends. Scales are chosen from the largest magnitude of a block.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ class Format:
     """An element type and its shared scale.
 
     bits: of an element. exponent, mantissa: bits of a floating-point element, exponent 0 = integer.
-    block: elements that share a scale, 0 = one scale per tensor. scale: "e8m0", "e4m3" or "f32".
+    block: elements that share a scale, 0 = one scale per tensor, -1 = one per index of the first axis. scale: "e8m0",
+    "e4m3" or "f32". symmetric: integers are clipped to [-(2^(bits-1) - 1), 2^(bits-1) - 1].
     """
 
     name: str
@@ -33,17 +34,26 @@ class Format:
     mantissa: int
     block: int
     scale: Literal["e8m0", "e4m3", "f32"]
+    symmetric: bool = True
 
     @property
     def effective_bits(self) -> float:
         """Bits of an element with its share of the block's scale."""
         shared = {"e8m0": 8, "e4m3": 8, "f32": 32}[self.scale]
-        return self.bits + (shared / self.block if self.block else 0.0)
+        return self.bits + (shared / self.block if self.block > 0 else 0.0)
+
+    @property
+    def code_points(self) -> np.ndarray:
+        """Value of every code 0 .. 2^bits - 1, float64; NaN where the code is not used for a number.
+
+        Integers are in two's complement, floating-point elements are sign, exponent, mantissa.
+        """
+        return _code_points(self.bits, self.exponent, self.mantissa, self.symmetric)
 
     @property
     def grid(self) -> np.ndarray:
         """Every value of the element type, sorted, float64; +0 and -0 once, no infinities or NaN."""
-        return _grid(self.bits, self.exponent, self.mantissa)
+        return _grid(self.bits, self.exponent, self.mantissa, self.symmetric)
 
     @property
     def largest(self) -> float:
@@ -57,29 +67,38 @@ class Format:
 
 
 @lru_cache(maxsize=64)
-def _grid(bits: int, exponent: int, mantissa: int) -> np.ndarray:
+def _code_points(bits: int, exponent: int, mantissa: int, symmetric: bool) -> np.ndarray:
+    half = 2 ** (bits - 1)
     if exponent == 0:
-        top = 2 ** (bits - 1) - 1
-        values = np.arange(-top, top + 1, dtype=np.float64)
+        values = np.concatenate([np.arange(half), np.arange(-half, 0)]).astype(np.float64)
+        if symmetric:
+            values[half] = np.nan
     else:
-        values = _float_grid(exponent, mantissa)
-        values = np.unique(np.concatenate([-values, values]))
+        values = _float_codes(exponent, mantissa)
+        values = np.concatenate([values, -values])
     values.setflags(write=False)
     return values
 
 
-def _float_grid(exponent: int, mantissa: int) -> np.ndarray:
-    """Non-negative values: subnormals, normals, less the codes that OCP gives to infinity and NaN."""
+@lru_cache(maxsize=64)
+def _grid(bits: int, exponent: int, mantissa: int, symmetric: bool) -> np.ndarray:
+    codes = _code_points(bits, exponent, mantissa, symmetric)
+    values = np.unique(codes[np.isfinite(codes)])
+    values.setflags(write=False)
+    return values
+
+
+def _float_codes(exponent: int, mantissa: int) -> np.ndarray:
+    """Values of the codes without sign: subnormals, normals; NaN for what OCP gives to infinity and NaN."""
     bias = 2 ** (exponent - 1) - 1
     e, m = np.meshgrid(np.arange(2**exponent), np.arange(2**mantissa), indexing="ij")
     fraction = m / 2**mantissa
-    values = np.where(e == 0, fraction * 2.0 ** (1 - bias), (1 + fraction) * 2.0 ** (e - bias))
-    last = 2**exponent - 1
+    values = np.where(e == 0, fraction * 2.0 ** (1 - bias), (1 + fraction) * 2.0 ** (e - bias)).reshape(-1)
     if (exponent, mantissa) == (5, 2):  # E5M2 keeps the last exponent for infinity and NaN
-        values = values[:last]
+        values[-4:] = np.nan
     elif (exponent, mantissa) == (4, 3):  # E4M3 gives up one code for NaN
-        return values.reshape(-1)[:-1]
-    return values.reshape(-1)
+        values[-1] = np.nan
+    return values
 
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
@@ -121,7 +140,7 @@ def nearest_values(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
     low, high = grid[above - 1], grid[above]
     below = clipped - low
     rest = high - clipped
-    zero = len(grid) // 2  # grids are symmetric around it, so a code's parity is its distance from zero
+    zero = len(grid) // 2  # where zero is, so a code's parity is its distance from there
     even = np.abs(above - zero) % 2 == 0
     return np.where((rest < below) | ((rest == below) & even), high, low)
 
@@ -129,27 +148,27 @@ def nearest_values(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
 def block_scales(blocks: np.ndarray, fmt: Format) -> np.ndarray:
     """Scale of each row (n, block) -> (n, 1), as the format can store it.
 
-    Power-of-two scales are the smallest that keep the largest magnitude on an integer grid, and for floating-point
-    elements those of OCP (largest exponents meet; the top may clip).
+    Power-of-two scales are the smallest that keep the largest magnitude on a symmetric integer grid; otherwise those of
+    OCP (largest exponents meet; the top may clip).
     """
     peak = np.abs(blocks).max(axis=1, keepdims=True)
     safe = np.where(peak > 0, peak, 1.0)
     if fmt.scale == "f32":
         return safe / fmt.largest
     if fmt.scale == "e8m0":
-        if fmt.exponent == 0:
+        if fmt.exponent == 0 and fmt.symmetric:
             power = np.ceil(np.log2(safe / fmt.largest))
         else:
             power = np.floor(np.log2(safe)) - fmt.top_exponent
         return np.asarray(2.0 ** np.clip(power, -127, 127))
-    scales = _float_grid(4, 3)
+    scales = _grid(8, 4, 3, True)
     tensor = safe.max() / fmt.largest / scales[-1]
-    stored = nearest_values(safe / fmt.largest / tensor, np.concatenate([-scales[:0:-1], scales]))
-    return np.maximum(stored, scales[1]) * tensor
+    stored = nearest_values(safe / fmt.largest / tensor, scales)
+    return np.maximum(stored, scales[scales > 0].min()) * tensor
 
 
-def quantize(values: np.ndarray, fmt: Format) -> np.ndarray:
-    """Values as the format represents them; blocks run along the last axis, whose end is padded with zeros.
+def in_blocks(values: np.ndarray, fmt: Format) -> np.ndarray:
+    """Values as rows that share a scale, (n, block) float64; blocks run along the last axis, its end is padded with 0.
 
     Raises:
         ConfigurationError: if a value is not finite.
@@ -157,17 +176,28 @@ def quantize(values: np.ndarray, fmt: Format) -> np.ndarray:
     x = np.asarray(values, dtype=np.float64)
     if not np.isfinite(x).all():
         raise ConfigurationError("quantization needs finite values; remove NaN and infinity first")
-    if not fmt.block:
-        flat = x.reshape(1, -1)
-        scale = block_scales(flat, fmt)
-        return (nearest_values(flat / scale, fmt.grid) * scale).reshape(x.shape)
-    length = x.shape[-1]
-    pad = -length % fmt.block
-    padded = np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, pad)])
-    blocks = padded.reshape(-1, fmt.block)
+    if fmt.block <= 0:
+        return x.reshape(x.shape[0] if fmt.block else 1, -1)
+    padded = np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, -x.shape[-1] % fmt.block)])
+    return padded.reshape(-1, fmt.block)
+
+
+def out_of_blocks(blocks: np.ndarray, shape: tuple[int, ...], fmt: Format) -> np.ndarray:
+    """The inverse of `in_blocks`."""
+    if fmt.block <= 0:
+        return blocks.reshape(shape)
+    return blocks.reshape(*shape[:-1], -1)[..., : shape[-1]]
+
+
+def quantize(values: np.ndarray, fmt: Format) -> np.ndarray:
+    """Values as the format represents them.
+
+    Raises:
+        ConfigurationError: if a value is not finite.
+    """
+    blocks = in_blocks(values, fmt)
     scale = block_scales(blocks, fmt)
-    out = (nearest_values(blocks / scale, fmt.grid) * scale).reshape(padded.shape)
-    return out[..., :length]
+    return out_of_blocks(nearest_values(blocks / scale, fmt.grid) * scale, np.shape(values), fmt)
 
 
 def qsnr_db(values: np.ndarray, fmt: Format) -> float:

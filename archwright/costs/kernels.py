@@ -35,7 +35,8 @@ class Kernels:
 
     A convolution has `groups` independent parts; out_h, out_w: output positions; kernel_h, kernel_w, channels: window
     of one part; filters: outputs of one part; repeat: independent batches. A linear layer on t tokens has out_h = t
-    and a 1 x 1 kernel. Elementwise kernels have filters 0. inputs, weights, outputs: elements moved once each.
+    and a 1 x 1 kernel. Elementwise kernels have filters 0, and as channels the elements that are normalised together
+    (softmax, layer norm). inputs, weights, outputs: elements moved once each.
     """
 
     kind: np.ndarray
@@ -211,20 +212,33 @@ def _elementwise(name: str, func: Any, args: Any, result: Any) -> tuple[str, tup
     read = sum(a.numel() for a in flat if isinstance(a, torch.Tensor))
     if name in ("empty", "zeros", "ones", "full", "detach", "alias", "_unsafe_view") or not read:
         return None
-    return name, (ELEMENTWISE, output.numel(), 1, 1, 1, 1, 0, 1, 1, 1, read, 0, output.numel())
+    together = _normalised(name, args)
+    return name, (ELEMENTWISE, output.numel(), 1, 1, 1, together, 0, 1, 1, 1, read, 0, output.numel())
+
+
+def _normalised(name: str, args: Any) -> int:
+    if "softmax" in name:
+        return int(args[0].shape[args[1]])
+    return prod(args[1]) if "layer_norm" in name else 1
 
 
 def kernels_of_onnx(path: str | Path) -> Kernels:
     """Kernels of an ONNX file with static shapes: Conv, Gemm, MatMul; every other node counts as elementwise.
 
     Raises:
-        EvaluationError: if a shape is not static.
+        EvaluationError: if the file cannot be read, or a shape is not static.
         MissingPackageError: if onnx is not installed.
     """
     require("onnx", extra="onnx", feature="reading an ONNX file")
     import onnx
 
-    model = onnx.shape_inference.infer_shapes(onnx.load(str(path)))
+    try:
+        model = onnx.shape_inference.infer_shapes(onnx.load(str(path)))
+    except Exception as error:  # protobuf, a missing weights file, shapes that contradict each other
+        why = " ".join(str(error).split())
+        raise EvaluationError(f"{str(path)!r} cannot be read as an ONNX file: {why}") from error
+    if not model.graph.node:
+        raise EvaluationError(f"{str(path)!r} is an ONNX file without nodes; export a network")
     graph, shapes = model.graph, {}
     for value in [*graph.input, *graph.value_info, *graph.output]:
         shapes[value.name] = tuple(d.dim_value for d in value.type.tensor_type.shape.dim)

@@ -6,8 +6,9 @@ The space's tree is a `Decoder` with choices, or a mapping with a `decoder` and 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +21,10 @@ from archwright.costs.tiles import well_sized
 from archwright.errors import ConfigurationError
 from archwright.platforms import Platform, load
 from archwright.registry import register
-from archwright.space import Architectures, Space
+from archwright.space import Architecture, Architectures, Space
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BYTES = {"bf16": 2.0, "fp8": 1.0, "int8": 1.0, "fp4": 0.5, "int4": 0.5, "fp32": 4.0}
 
@@ -130,6 +134,35 @@ class LLM:
             widths=self.widths, split=split, chunk=self.chunk,
         )  # fmt: skip
         return [llm.REASONS[int(r)] for r in np.broadcast_to(got.reason, (len(codes),))]
+
+    def explain(self, architecture: Architecture) -> list[dict[str, Any]]:
+        """Each operator of the prompt's pass and of the first token's: phase, time, what bounds it, amounts."""
+        model, chosen = self._read(np.asarray(architecture.code)[None])
+        alone = Decoder(**{n: np.asarray(getattr(model, n)).reshape(-1)[0].item() for n in field_names()})
+        one = {k: float(np.asarray(v).reshape(-1)[0]) for k, v in chosen.items()}
+        split = Split(one["tensor"], one["pipeline"], one["expert"])
+        return [
+            {"phase": phase, **line}
+            for phase, queries, cached in (("prefill", self.input_tokens, 0.0), ("decode", 1.0, self.input_tokens))
+            for line in llm.explain(
+                alone, self.device, batch=one["batch"], queries=queries, cached=cached, widths=self.widths, split=split
+            )
+        ]
+
+    def expected(self, probabilities: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Expected metrics under independent decisions, differentiable in the probabilities; every setting is listed.
+
+        A metric is NaN if some setting has none: leave those out of the space.
+
+        Raises:
+            ConfigurationError: if a decision has no probabilities, or there are too many settings.
+        """
+        from archwright.costs.expected_platform import average, settings_of
+
+        decisions = list(self.space.decisions)
+        if "_settings" not in self.__dict__:
+            self.__dict__["_settings"] = self.evaluate(settings_of(self.space, decisions))
+        return average(self.__dict__["_settings"], decisions, probabilities)
 
     def _read(self, codes: np.ndarray) -> tuple[Decoder, dict[str, Any]]:
         found = columns_of(self.space, codes)

@@ -60,13 +60,17 @@ class Mpc(AdditiveCost):
         return {m: k.sum_rows(v, len(rows)) for m, v in values.items()}
 
     def _op(self, k: Kernels, i: int) -> mpc.Op:
-        p, name, elements = self.protocol, k.names[i], float(k.outputs[i])
+        p, name, elements, length = self.protocol, k.names[i], float(k.outputs[i]), float(k.channels[i])
         if k.kind[i] != ELEMENTWISE:
-            return mpc.product(p, float(k.inputs[i]), float(k.weights[i]), float(k.macs[i]))
-        if name in FREE:
+            products = mpc.product(p, float(k.inputs[i]), float(k.weights[i]), float(k.macs[i]))
+            if not name.startswith("_scaled_dot_product"):
+                return products
+            rows, keys = float(k.out_h[i] * k.repeat[i]), float(k.filters[i])  # both products and what is between them
+            return products + mpc.product(p, 0.0, 0.0, 0.0) + mpc.normaliser(p, "softmax", rows, keys)
+        public = name in ("mul", "div") and k.inputs[i] <= k.outputs[i]  # by a number that everybody knows
+        if name in FREE or public:
             return mpc.Op(0.0, 0.0)
         if "softmax" in name:
-            length = 64.0
             return mpc.normaliser(p, "softmax", elements / length, length)
         if name in ("relu", "relu_", "clamp", "hardtanh", "threshold", "leaky_relu"):
             return mpc.relu(p, elements)
@@ -75,5 +79,5 @@ class Mpc(AdditiveCost):
         if "max_pool" in name:
             return mpc.maximum_of(p, elements, max(float(k.inputs[i]) / elements, 2.0))
         if "layer_norm" in name or "group_norm" in name:
-            return mpc.elementwise(p, elements) + mpc.reciprocal(p, 1.0)
+            return mpc.elementwise(p, elements) + mpc.reciprocal(p, elements / length)
         return mpc.elementwise(p, elements)

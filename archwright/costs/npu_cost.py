@@ -56,3 +56,10 @@ class Npu(PlatformCost):
         host = b * k.outputs / n.fallback_elements_per_s + 4 * b * (k.inputs + k.outputs) / n.transfer_b_per_s
         seconds = np.where(slow, host + c.launch_s, fast)
         return {"latency_ms": 1e3 * seconds, "energy_mj": energy_mj(p, b * k.macs, moved, moved, 1.0)}
+
+    def missing(self, p: Platform) -> list[str]:
+        """No integer rate, no energies."""
+        known = p.need("compute", "npu").int8_ops_per_s is not None
+        return super().missing(p) + (
+            [] if known else [f"latency_ms: the platform {p.name!r} gives no compute.int8_ops_per_s"]
+        )

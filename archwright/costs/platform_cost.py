@@ -147,17 +147,31 @@ class PlatformCost(AdditiveCost):
         """Area of the platform, NaN where it gives no areas."""
         return np.nan
 
-    def row_costs(self, rows: OperatorRows) -> Columns:
-        """Cost of each row on the fixed platform."""
+    def missing(self, p: Platform) -> list[str]:
+        """Why metrics are NaN on a platform with fixed numbers, a line each; empty if it gives them all."""
+        known = "energy_mj" not in type(self).metrics or p.energy is not None
+        return [] if known else [f"energy_mj: the platform {p.name!r} has no [energy] section"]
+
+    def reasons(self, architectures: Architectures | np.ndarray) -> list[str]:
+        """Why each architecture lacks a metric on its platform, or `fits`."""
+        codes = architectures if isinstance(architectures, np.ndarray) else architectures.codes
+        if self.platform is not None:
+            platforms = [self.platform] * len(codes)
+        else:
+            arrays = platform_arrays(self.space, codes)
+            platforms = [_scalars(_map_numbers(arrays, lambda v, i=i: v[i : i + 1])) for i in range(len(codes))]
+        return ["; ".join(self.missing(p)) or "fits" for p in platforms]
+
+    def of_kernels(self, k: Kernels) -> Columns:
+        """Cost of each kernel of any network on the fixed platform, (n,); see `kernel_cost`."""
         if self.platform is None:
             raise ConfigurationError("the platform is part of the space; cost whole architectures, not rows")
-        return self._rows(rows, self.platform)
+        return {m: np.broadcast_to(v, (len(k),)) for m, v in self.kernel_costs(k, self.platform).items()}
 
-    def _rows(self, rows: OperatorRows, platform: Platform) -> Columns:
+    def row_costs(self, rows: OperatorRows) -> Columns:
+        """Cost of each row on the fixed platform."""
         kernels = kernels_of(rows)
-        costs = self.kernel_costs(kernels, platform)
-        n = len(kernels)
-        return {m: kernels.sum_rows(np.broadcast_to(v, (n,)), len(rows)) for m, v in costs.items()}
+        return {m: kernels.sum_rows(v, len(rows)) for m, v in self.of_kernels(kernels).items()}
 
     def evaluate(self, architectures: Architectures | np.ndarray, *, fidelity: float = 1.0, seed: int = 0) -> Columns:
         """Metric -> float64 (n,)."""
@@ -233,31 +247,41 @@ def _scalars(platform: Platform) -> Platform:
     return _map_numbers(platform, lambda v: v.reshape(-1)[0].item())
 
 
-def cost_on(platform: str | Path | Platform, space: Space, *input_shapes: Shape, batch: int = 1) -> PlatformCost:
+def cost_on(
+    platform: str | Path | Platform, space: Space, *input_shapes: Shape, batch: int = 1, dtype: str | None = None
+) -> PlatformCost:
     """The cost model that belongs to a platform's kind.
 
     Raises:
-        ConfigurationError: if the platform is not known.
+        ConfigurationError: if the platform is not known, or has one number format only and `dtype` is given.
     """
+    found = load(platform)
+    model = _model_of(found, dtype)
+    options = {} if dtype is None else {"dtype": dtype}
+    return model(space, *input_shapes, platform=found, batch=batch, **options)
+
+
+def _model_of(platform: Platform, dtype: str | None) -> type[PlatformCost]:
     from archwright.registry import get
 
-    found = load(platform)
-    cost: PlatformCost = get("costs", found.kind)(space, *input_shapes, platform=found, batch=batch)
-    return cost
+    model: type[PlatformCost] = get("costs", platform.kind)
+    if dtype is not None and not hasattr(model, "dtype"):
+        raise ConfigurationError(
+            f"the platform {platform.name!r} of kind {platform.kind!r} has words of its own; a number format is for "
+            "platforms of kind 'roofline'"
+        )
+    return model
 
 
-def costs_of_kernels(kernels: Kernels, platform: str | Path | Platform, *, batch: int = 1) -> Columns:
-    """Cost of each kernel of any network on a platform, (n,): for modules and ONNX files that no space describes.
+def kernel_cost(platform: str | Path | Platform, *, batch: int = 1, dtype: str | None = None) -> PlatformCost:
+    """The cost model of a platform's kind without a space, for `of_kernels` and `missing`.
 
     Raises:
-        ConfigurationError: if the platform is not known or lacks a section.
+        ConfigurationError: if the platform is not known or lacks a section, or the number format does not fit it.
     """
-    from archwright.registry import get
-
     found = load(platform)
-    model = get("costs", found.kind)
+    model = _model_of(found, dtype)
     cost: PlatformCost = model.__new__(model)
-    cost.__dict__["platform"], cost.__dict__["batch"] = found, batch
+    cost.__dict__ |= {"platform": found, "batch": batch} | ({} if dtype is None else {"dtype": dtype})
     cost.check(found)
-    n = len(kernels)
-    return {m: np.broadcast_to(v, (n,)) for m, v in cost.kernel_costs(kernels, found).items()}
+    return cost

@@ -73,3 +73,13 @@ class Roofline(PlatformCost):
         seconds = np.maximum(compute, moved / (m.b_per_s * m.efficiency_share)) + c.launch_s
         power = np.nan if c.power_w is None else c.power_w
         return {"latency_ms": 1e3 * seconds, "energy_mj": 1e3 * power * seconds}
+
+    def missing(self, p: Platform) -> list[str]:
+        """No rate of the number format, no power."""
+        c = p.need("compute", "roofline")
+        lines = []
+        if not np.isfinite(rate(p, self.dtype)):
+            lines.append(f"latency_ms and energy_mj: the platform {p.name!r} gives no rate for {self.dtype}")
+        if c.power_w is None:
+            lines.append(f"energy_mj: the platform {p.name!r} gives no compute.power_w")
+        return lines

@@ -1,17 +1,19 @@
 """Proxy models: a fitted regressor that stands in for a slow evaluator, with its error on designs it has not seen.
 
-Gradient-boosted trees over the options' numbers (ordered decisions) and categories (others), one ensemble per metric,
-on the metric's own scale, because that is where the error counts. `features` may add what is known of the evaluator,
-such as which decisions have no effect beside others. A proxy is an evaluator itself, so every strategy runs on it.
+Gradient-boosted trees over the options' numbers (ordered decisions) and categories (others) learn from the evaluated
+designs, one ensemble per metric, on the metric's own scale, because that is where the error counts. `features` may add
+what is known of the evaluator, such as which decisions have no effect beside others. Hundreds of trees are slow, so
+what they say of random designs is then written into a few small tables (`tables.py`), which answer in well under a
+microsecond. A proxy is an evaluator itself, so every strategy runs on it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
+from archwright.environments.tables import Tables, fit_tables
 from archwright.errors import ConfigurationError
 from archwright.space import Architectures, Space
 
@@ -26,6 +28,9 @@ class Proxy:
         trees: boosting rounds.
         leaves: of a tree.
         rate: learning rate.
+        labels: random designs that the tables learn from.
+        rank: terms of the tables' sum.
+        cells: most combinations of options in a table.
         seed: of the fit.
     """
 
@@ -41,6 +46,9 @@ class Proxy:
         trees: int = 800,
         leaves: int = 63,
         rate: float = 0.05,
+        labels: int = 100_000,
+        rank: int = 6,
+        cells: int = 4096,
         seed: int = 0,
     ) -> None:
         self.space, self.metrics = space, tuple(metrics)
@@ -49,9 +57,9 @@ class Proxy:
             "max_iter": trees, "max_leaf_nodes": leaves, "learning_rate": rate, "random_state": seed,
             "early_stopping": False,
         }  # fmt: skip
-        self._table: dict[str, np.ndarray] = {}
-        self._radix = np.ones(0, dtype=np.int64)
-        self._models: dict[str, Any] = {}
+        self._labels, self._seed = labels, seed
+        self._shape = {"rank": rank, "cells": cells}
+        self._tables: Tables | None = None
 
     def fit(self, codes: np.ndarray, columns: Mapping[str, np.ndarray]) -> Proxy:
         """Learn from evaluated designs, (n, decisions) and metric -> (n,).
@@ -67,29 +75,15 @@ class Proxy:
                 f"a proxy needs ten designs and every metric; got {len(codes)} designs, missing {missing}"
             )
         x = self._features(codes)
+        drawn = self.space.sample(self._labels, np.random.default_rng(self._seed)).codes
+        asked, values = self._features(drawn), np.empty((len(drawn), len(self.metrics)))
         categorical = np.arange(x.shape[1]) < len(self.space.decisions)
         categorical[: len(self.space.decisions)] &= [not d.ordered for d in self.space.decisions]
-        for metric in self.metrics:
+        for k, metric in enumerate(self.metrics):
             model = HistGradientBoostingRegressor(categorical_features=categorical, min_samples_leaf=2, **self._options)
-            self._models[metric] = model.fit(x, np.asarray(columns[metric], dtype=np.float64))
-        self._table = {}
-        return self
-
-    def tabulate(self, most: int = 2_000_000) -> Proxy:
-        """Predict every combination of options once; later predictions are look-ups.
-
-        Raises:
-            ConfigurationError: if there are more than `most` combinations, or a decision may be inactive.
-        """
-        sizes = [len(d.options) for d in self.space.decisions]
-        total = int(np.prod(sizes, dtype=np.float64))
-        if total > most or total != self.space.size():
-            raise ConfigurationError(
-                f"only flat spaces of at most {most} designs are tabulated, this one has {total} combinations"
-            )
-        codes = np.stack(np.unravel_index(np.arange(total), sizes), axis=1)
-        self._radix = np.array([int(np.prod(sizes[i + 1 :], dtype=np.int64)) for i in range(len(sizes))])
-        self._table = self._predict(codes)
+            values[:, k] = model.fit(x, np.asarray(columns[metric], dtype=np.float64)).predict(asked)
+        sizes = np.array([d.size for d in self.space.decisions])
+        self._tables = fit_tables(drawn, values, sizes, seed=self._seed, **self._shape)
         return self
 
     def _features(self, codes: np.ndarray) -> np.ndarray:
@@ -99,16 +93,15 @@ class Proxy:
     def evaluate(
         self, architectures: Architectures | np.ndarray, *, fidelity: float = 1.0, seed: int = 0
     ) -> dict[str, np.ndarray]:
-        """Predicted metric -> (n,)."""
-        codes = architectures if isinstance(architectures, np.ndarray) else architectures.codes
-        if self._table:
-            at = codes.astype(np.int64) @ self._radix
-            return {metric: table[at] for metric, table in self._table.items()}
-        return self._predict(codes)
+        """Predicted metric -> (n,).
 
-    def _predict(self, codes: np.ndarray) -> dict[str, np.ndarray]:
-        x = self._features(codes)
-        return {metric: model.predict(x) for metric, model in self._models.items()}
+        Raises:
+            ConfigurationError: before `fit`.
+        """
+        if self._tables is None:
+            raise ConfigurationError("a proxy predicts what it was fitted to; call fit first")
+        codes = architectures if isinstance(architectures, np.ndarray) else architectures.codes
+        return dict(zip(self.metrics, self._tables(codes).T, strict=True))
 
     def error_percent(self, codes: np.ndarray, columns: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
         """Root mean square error on other designs, in percent of the metric's mean and of its range."""

@@ -92,7 +92,7 @@ class Core(nn.Module):
 
     def weights(self, draw: Draw) -> Weights:
         """Weights of one step; in the weights' phase without a gradient to the architecture parameters."""
-        parameters, extra = self.alpha(), {unkey(k): v for k, v in self.betas.items()}
+        parameters, extra = self.alpha(), self.edge_parameters()
         if draw.phase == "weights":
             parameters = {p: v.detach() for p, v in parameters.items()}
             extra = {p: v.detach() for p, v in extra.items()}
@@ -120,8 +120,7 @@ class Core(nn.Module):
             k = max(code[d.index], 0)
             values[d.path] = torch.nn.functional.one_hot(torch.tensor(k, device=device), d.size).float()
             active[d.path] = (k,)
-        extra = {unkey(k): v.detach() for k, v in self.betas.items()}
-        return Weights({**values, **self.method.extra_weights(extra)}, active)
+        return Weights({**values, **self.edge_strengths()}, active)
 
     def probabilities(self, *, detach: bool = False) -> dict[str, Tensor]:
         """Decision path of the searched space -> chances (options,), summing to 1."""
@@ -141,9 +140,12 @@ class Core(nn.Module):
         return Weights({**values, **self.edge_strengths()})
 
     def edge_strengths(self) -> dict[str, Tensor]:
-        """Weights of edge vectors of the mixing, if it has any."""
-        extra = {unkey(k): v.detach() for k, v in self.betas.items()}
-        return dict(self.method.extra_weights(extra))
+        """Weights of edge vectors of the mixing, if it has any; without a gradient."""
+        return dict(self.method.extra_weights({name: v.detach() for name, v in self.edge_parameters().items()}))
+
+    def edge_parameters(self) -> dict[str, Tensor]:
+        """Name -> the mixing's own architecture parameters."""
+        return {unkey(k): v for k, v in self.betas.items()}
 
     def block(self, index: int, options: list[int]) -> None:
         """Remove options of a decision; at least one must stay.

@@ -11,6 +11,7 @@ from archwright.gradient.relaxations.reinforce import Reinforce
 from archwright.gradient.relaxations.single_stage import SingleStage
 from archwright.gradient.relaxations.uniform import Uniform
 from archwright.gradient.selections.argmax import Argmax
+from archwright.gradient.selections.coarse_to_fine import CoarseToFine
 from archwright.gradient.selections.evolution import Evolution
 from archwright.gradient.selections.none import NoSelection
 from archwright.gradient.updates.first_order import FirstOrder
@@ -121,11 +122,8 @@ def multi_arch() -> Method:
 @register(
     "recipes",
     "bignas",
-    labels={"relaxation": "uniform", "mixing": "sampled", "update": "sandwich", "selection": "evolution"},
+    labels={"relaxation": "uniform", "mixing": "sampled", "update": "sandwich", "selection": "coarse_to_fine"},
 )
 def bignas() -> Method:
-    """BigNAS: sandwich rule with in-place distillation (Yu et al., 2020, sections 3.1 and 3.2).
-
-    The search over its weights is SPOS's evolution, not the coarse-to-fine selection of the paper.
-    """
-    return Method(Uniform(), SampledPath(), Sandwich(2), Evolution(50, 20, 10), train_share=0.8)
+    """BigNAS: sandwich rule, in-place distillation, coarse-to-fine selection (Yu et al., 2020, section 3)."""
+    return Method(Uniform(), SampledPath(), Sandwich(2), CoarseToFine(), train_share=0.8)

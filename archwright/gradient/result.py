@@ -55,7 +55,7 @@ def epoch_record(search: GradientSearch, train_loss: float, seconds: float) -> d
         judged = search.mixture_measure()  # one path of a mixture was never trained alone and says little
         gap = found["loss"] - judged["loss"]
     elif search.method.relaxation.learned:
-        gap = 0.0
+        gap = found["loss"] - search.sampled_measure()["loss"]
     metric, skips = search.task.metric, skip_share(search.space, derived.code)
     return {
         "epoch": search.epoch,

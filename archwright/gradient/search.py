@@ -24,6 +24,7 @@ from archwright.gradient.data import SearchData
 from archwright.gradient.journal import Journal
 from archwright.gradient.measure import batch_statistics, measure
 from archwright.gradient.method import Method
+from archwright.gradient.relaxations.base import Draw
 from archwright.gradient.result import GradientResult, epoch_record
 from archwright.gradient.state import restore, state_of
 from archwright.gradient.step import Stepper
@@ -254,21 +255,30 @@ class GradientSearch:
             batches: of the architecture's part of the data, `measured` when None; 0 = all.
         """
         weights = self.core.one_hot(architecture.code.tolist())
-        return self._measured(weights, batches)
+        return self._measured(lambda: weights, batches)
 
     @torch.no_grad()
     def mixture_measure(self, batches: int | None = None) -> dict[str, float]:
         """Loss and metrics of the mixture without noise."""
-        return self._measured(self.core.expected_weights(), batches)
+        weights = self.core.expected_weights()
+        return self._measured(lambda: weights, batches)
+
+    @torch.no_grad()
+    def sampled_measure(self) -> dict[str, float]:
+        """Loss and metrics of the supernet as a step runs it now: every batch on weights that are drawn for it."""
+        sequence = np.random.SeedSequence([self.seed, 0xD4A3, self.epoch])
+        generator = torch.Generator().manual_seed(int(sequence.generate_state(1)[0]))
+        draw = Draw(generator, self.core.progress, "weights", self.core.blocked)
+        return self._measured(lambda: self.core.weights(draw), None)
 
     def mixture_loss(self, batches: int | None = None) -> float:
         """Loss of the mixture without noise."""
         return self.mixture_measure(batches)["loss"]
 
-    def _measured(self, weights: Weights, batches: int | None) -> dict[str, float]:
+    def _measured(self, weights: Callable[[], Weights], batches: int | None) -> dict[str, float]:
         epoch, batches = max(0, self.epoch - 1), self.measured if batches is None else batches
         with batch_statistics(self.core.supernet):
-            return measure(self.task, lambda x: self.core.outputs(x, weights), self.data.some(epoch, batches))
+            return measure(self.task, lambda x: self.core.outputs(x, weights()), self.data.some(epoch, batches))
 
     def random_baseline(self, count: int) -> dict[str, float]:
         """Random architectures in the same supernet: mean and best of the task's metric (Li and Talwalkar, 2019)."""

@@ -39,7 +39,8 @@ class SupernetMixture(nn.Module):
         space: of at most 4096 members.
         input_shapes: of each input, without the batch axis.
         sets: K, how many sets of weights.
-        temperature: of the chances, in the unit of the loss.
+        temperature: of the chances, in standard deviations of the losses about each architecture's mean: losses and
+            their differences become small while training, and the sets should differ more and more.
         decay: of the moving averages of the losses.
 
     Raises:
@@ -52,7 +53,7 @@ class SupernetMixture(nn.Module):
     chances: Tensor  # (members, sets)
 
     def __init__(
-        self, space: Space, *input_shapes: Shape, sets: int = 4, temperature: float = 0.1, decay: float = 0.8
+        self, space: Space, *input_shapes: Shape, sets: int = 4, temperature: float = 0.5, decay: float = 0.8
     ) -> None:
         super().__init__()
         if sets < 1 or space.size() > LARGEST:
@@ -129,8 +130,10 @@ class SupernetMixture(nn.Module):
         count = known.sum(1, keepdim=True)
         overall = (self.losses * known).sum() / known.sum().clamp_min(1)
         mean = torch.where(count > 0, (self.losses * known).sum(1, keepdim=True) / count.clamp_min(1), overall)
-        losses = torch.where(known, self.losses, mean)
-        plan = ((losses.amin(1, keepdim=True) - losses) / self.temperature).double().exp()
+        above = torch.where(known, self.losses, mean).double()
+        above = above - above.mean(1, keepdim=True)
+        spread = self.temperature * above.square().mean().sqrt().clamp_min(1e-12)
+        plan = ((above.amin(1, keepdim=True) - above) / spread).exp()
         share = len(plan) / plan.shape[1]
         for _ in range(rounds):
             plan = plan * (share / plan.sum(0, keepdim=True))

@@ -23,6 +23,8 @@ from archwright.errors import SpaceError
 if TYPE_CHECKING:
     from torch import nn
 
+    from archwright.costs.formats import Format
+
 Shape = tuple[int, ...]  # without the batch axis: (C, H, W) image, (C, L) series, (L, D) tokens, (F,) features
 
 
@@ -99,6 +101,14 @@ class Leaf(Operator):
     def counts(self, *inputs: Shape) -> Counts:
         """Parameters, multiply-accumulates and bytes; by default traced on the meta device."""
         return trace(self, inputs).counts
+
+    def formats(self) -> Mapping[str, Format]:
+        """Tensor name -> number format in which the module uses it; the others are floating-point."""
+        return {}
+
+    def operand_bits(self) -> tuple[int, int] | None:
+        """Bits of weights and inputs in products; None = not said."""
+        return None
 
     def axes(self) -> Mapping[str, tuple[str | None, ...]]:
         """Tensor name -> the named axis of each of its dimensions, for weight slicing.

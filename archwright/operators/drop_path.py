@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from archwright.errors import SpaceError
 from archwright.operators.base import Counts, Example, Layer, Leaf, Shape
-from archwright.operators.rules import one, tally
+from archwright.operators.rules import one, probability, tally
 from archwright.registry import register
 
 
@@ -56,8 +55,7 @@ class DropPath(Leaf):
 
     def output(self, *inputs: Shape) -> Shape:
         """The input shape."""
-        if not 0.0 <= self.rate < 1.0:
-            raise SpaceError(f"rate of DropPath must lie in [0, 1), got {self.rate!r}")
+        probability(self, "rate")
         return one(self, inputs)
 
     def counts(self, *inputs: Shape) -> Counts:

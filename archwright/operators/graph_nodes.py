@@ -14,7 +14,7 @@ from torch import nn
 
 from archwright.errors import SpaceError
 from archwright.operators.base import Counts, Example, Layer, Leaf, Shape
-from archwright.operators.rules import activation_class, lean, member, norm_axes, ranked, tally
+from archwright.operators.rules import activation_class, lean, member, norm_axes, probability, ranked, tally
 from archwright.registry import register
 
 PARTS = ("nodes", "edges")
@@ -102,8 +102,7 @@ class NodeNorm(Leaf):
         """The input shape."""
         shape = ranked(self, inputs, 2)
         activation_class(self, self.activation)
-        if not 0.0 <= self.dropout < 1.0:
-            raise SpaceError(f"dropout of NodeNorm must lie in [0, 1), got {self.dropout!r}")
+        probability(self, "dropout")
         return shape
 
     def counts(self, *inputs: Shape) -> Counts:

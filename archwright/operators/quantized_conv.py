@@ -7,13 +7,14 @@ bits of a choice take one call: the step of the mixture is the weighted sum of t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import nn
 
+from archwright.costs.formats import Format
 from archwright.errors import SpaceError
 from archwright.operators.base import Counts, Example, Layer, Leaf, Shape
 from archwright.operators.conv import Conv
@@ -113,6 +114,14 @@ class QuantizedConv(Leaf):
         if not 2 <= self.bits <= 16:
             raise SpaceError(f"bits of QuantizedConv lie in 2..16, got {self.bits}")
         return self._like().output(*inputs)
+
+    def formats(self) -> Mapping[str, Format]:
+        """Integers with one scale an output channel."""
+        return {"conv.weight": Format(f"int{self.bits}", self.bits, 0, self.bits - 1, -1, "f32")}
+
+    def operand_bits(self) -> tuple[int, int]:
+        """The same for both."""
+        return self.bits, self.bits
 
     def counts(self, *inputs: Shape) -> Counts:
         """Those of the convolution; bytes are of float32 values, bit operations have a cost of their own."""

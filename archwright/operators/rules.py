@@ -51,6 +51,17 @@ def member(operator: Operator, field: str, value: object, known: Mapping[str, ob
         raise SpaceError(f"{field} of {type(operator).__name__} is {value!r}; {nearest(str(value), known)}")
 
 
+def probability(operator: Operator, field: str) -> None:
+    """Check that a field holds a probability of dropping, in [0, 1).
+
+    Raises:
+        SpaceError: if it does not.
+    """
+    value = getattr(operator, field)
+    if not 0.0 <= value < 1.0:
+        raise SpaceError(f"{field} of {type(operator).__name__} must lie in [0, 1), got {value!r}")
+
+
 def positive(operator: Operator, *fields: str) -> None:
     """Check that fields hold positive integers.
 

@@ -102,7 +102,7 @@ class Fpga:
     dsp_blocks: Whole
     block_memory_b: Positive
     word_b: Positive = 4.0
-    efficiency_share: Annotated[float, Field(gt=0, le=4)] = 1.0
+    efficiency_share: Share = 1.0
 
 
 @dataclass(frozen=True)

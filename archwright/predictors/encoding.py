@@ -43,7 +43,7 @@ class Encoded:
     def __len__(self) -> int:
         return len(self.codes)
 
-    def __getitem__(self, rows: np.ndarray) -> Encoded:
+    def __getitem__(self, rows: np.ndarray | slice) -> Encoded:
         blocks = {name: block[rows] for name, block in self.blocks.items()}
         return Encoded(self.codes[rows], self.points[rows], blocks)
 
@@ -53,9 +53,11 @@ class Encoded:
 
     def distances(self, other: Encoded) -> np.ndarray:
         """(n, m) float32 distances between the codes of two batches."""
-        own = np.square(self.points).sum(axis=1)[:, None]
-        its = np.square(other.points).sum(axis=1)[None, :]
-        return np.maximum(own + its - 2.0 * (self.points @ other.points.T), 0.0)
+        own, its = np.square(self.points).sum(axis=1), np.square(other.points).sum(axis=1)
+        left = np.concatenate([self.points, own[:, None], np.ones_like(own)[:, None]], axis=1)
+        right = np.concatenate([-2.0 * other.points, np.ones_like(its)[:, None], its[:, None]], axis=1)
+        found = left @ right.T  # one product in place of three passes over the result
+        return np.maximum(found, 0.0, out=found)
 
     def keys(self) -> np.ndarray:
         """(n,) one bytes key a row; architectures with one key compute the same function up to their weights."""
@@ -181,7 +183,10 @@ class Encoder:
 
     def matrix(self, architectures: Architectures) -> np.ndarray:
         """(n, k) float32: one-hot canonical code and all blocks, for predictors that take plain columns."""
-        encoded = self(architectures)
+        return self.columns(self(architectures))
+
+    def columns(self, encoded: Encoded) -> np.ndarray:
+        """As `matrix`, of what is encoded already."""
         return np.concatenate([self.one_hot(encoded.codes), *encoded.blocks.values()], axis=1)
 
     def one_hot(self, codes: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from archwright.errors import require
-from archwright.predictors.encoding import Extra, encoder_of
+from archwright.predictors.encoding import Encoded, Extra, encoder_of
 from archwright.registry import register
 from archwright.space import Architectures, Space
 
@@ -61,7 +61,11 @@ class GradientBoosting:
 
     def predict(self, architectures: Architectures) -> tuple[np.ndarray, np.ndarray]:
         """Mean (n,) and standard deviation (n,)."""
-        matrix = self.encoder.matrix(architectures)
+        return self.predict_encoded(self.encoder(architectures))
+
+    def predict_encoded(self, encoded: Encoded) -> tuple[np.ndarray, np.ndarray]:
+        """Mean (n,) and standard deviation (n,) of architectures that `self.encoder` has encoded."""
+        matrix = self.encoder.columns(encoded)
         found = np.stack([b.predict(matrix, num_threads=1) for b in self._boosters])
         spread = found.std(axis=0) if len(found) > 1 else np.zeros(len(matrix))
         return found.mean(axis=0), np.maximum(spread, max(self._residual, 1e-9) * (len(found) == 1) + 1e-9)
@@ -78,7 +82,7 @@ def boost(matrix: np.ndarray, values: np.ndarray, rounds: int, seed: int) -> Any
 
     settings = {
         "objective": "regression", "learning_rate": 0.05, "num_leaves": 31, "feature_fraction": 0.9,
-        "bagging_fraction": 0.8, "bagging_freq": 5, "min_data_in_leaf": max(1, min(20, len(values) // 20)),
+        "bagging_fraction": 0.8, "bagging_freq": 5, "min_data_in_leaf": max(1, min(20, len(values) // 80)),
         "min_data_in_bin": 1, "num_threads": 1, "deterministic": True, "force_col_wise": True, "verbosity": -1,
         "seed": seed,
     }  # fmt: skip

@@ -11,7 +11,7 @@ by marginal likelihood (Rasmussen & Williams, 2006, section 5.4). Cubic in the l
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,7 @@ WEIGHTS: Mapping[str, Sequence[float]] = {"paths": (0.3, 1.0, 3.0), "counts": (0
 LENGTHS = (0.25, 0.5)  # in numbers of decisions
 NOISES = (0.02, 0.1)  # variance relative to the local term's
 PRIOR = 2.0  # observations that the prior on the scale counts for
+BLOCK = 512  # rows predicted at once, so that their kernel stays in the cache
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,11 @@ class GaussianProcess:
     def mean_encoded(self, data: Encoded) -> np.ndarray:
         """(n,) mean alone, at a cost linear in the labels."""
         hyper = self._fitted()
-        apart = data.distances(self._data)
-        mean = np.exp(apart * np.float32(-1.0 / hyper.length)) @ self._weights.astype(np.float32)
-        mean = mean.astype(np.float64) + self._weights.sum()
+        weights = self._weights.astype(np.float32)
+        mean = np.empty(len(data))
+        for rows in _blocks(len(data)):
+            mean[rows] = self._near(data[rows], hyper) @ weights
+        mean += self._weights.sum()
         for name, w in hyper.weights:
             mean += w * (data.blocks[name] @ (self._data.blocks[name].T @ self._weights))
         return mean * self._unit + self._shift
@@ -125,13 +128,30 @@ class GaussianProcess:
     def predict_encoded(self, data: Encoded) -> tuple[np.ndarray, np.ndarray]:
         """As `predict`, for encoded architectures."""
         hyper = self._fitted()
-        apart = data.distances(self._data)
-        kernel = 1.0 + np.exp(-apart / hyper.length).astype(np.float64)
-        own = np.full(len(data), 2.0)
-        for name, w in hyper.weights:
-            kernel += w * (data.blocks[name] @ self._data.blocks[name].T)
-            own += w * np.square(data.blocks[name]).sum(axis=1)
-        mean = kernel @ self._weights
-        white = solve_triangular(self._factor, kernel.T, lower=True, check_finite=False)
-        variance = np.maximum(own - np.square(white).sum(axis=0), 1e-9) * self._scale
+        trend = _trend(self._data, hyper).T
+        mean, variance = np.empty(len(data)), np.empty(len(data))
+        for rows in _blocks(len(data)):
+            part = data[rows]
+            own = _trend(part, hyper)
+            kernel = (self._near(part, hyper) + own @ trend).astype(np.float64)
+            mean[rows] = kernel @ self._weights
+            white = solve_triangular(self._factor, kernel.T, lower=True, check_finite=False, overwrite_b=True)
+            variance[rows] = 1.0 + np.square(own).sum(axis=1) - np.einsum("ij,ij->j", white, white)
+        variance = np.maximum(variance, 1e-9) * self._scale
         return mean * self._unit + self._shift, np.sqrt(variance) * self._unit
+
+    def _near(self, data: Encoded, hyper: Hyper) -> np.ndarray:
+        """(n, labels) float32 local part of the kernel."""
+        apart = data.distances(self._data)
+        apart *= np.float32(-1.0 / hyper.length)
+        return np.exp(apart, out=apart)
+
+
+def _trend(data: Encoded, hyper: Hyper) -> np.ndarray:
+    """(n, columns) float32 whose products are the constant and the linear part of the kernel."""
+    blocks = [np.float32(np.sqrt(w)) * data.blocks[name] for name, w in hyper.weights]
+    return np.concatenate([np.ones((len(data), 1), np.float32), *blocks], axis=1)
+
+
+def _blocks(n: int) -> Iterator[slice]:
+    return (slice(start, start + BLOCK) for start in range(0, n, BLOCK))

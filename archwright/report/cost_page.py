@@ -24,6 +24,7 @@ class Costed:
         layers: names, in order.
         columns: metric -> one value a layer; NaN = the platform cannot give it.
         bounds: what limits each layer, where the model says so.
+        about: what the sum of the layers is, if it is not one pass.
         ops: operations of each layer, two a multiply-accumulate.
         moved_b: bytes of each layer, inputs, weights and outputs once each.
         peak: operations and bytes a second, or None.
@@ -37,6 +38,7 @@ class Costed:
     moved_b: Sequence[float]
     peak: tuple[float, float] | None = None
     bounds: Sequence[str] = field(default=())
+    about: str = ""
 
     def lines(self) -> list[str]:
         """One line a layer."""

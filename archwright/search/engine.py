@@ -230,7 +230,8 @@ class Engine:
                 self._over, self.progress.stopped_by = True, "strategy"
                 return
             first = self._asked
-            self._lines.append(ask_line(Ask(wanted, first, len(candidates))))
+            if self.log is not None:
+                self._lines.append(ask_line(Ask(wanted, first, len(candidates))))
             self._open_candidates(candidates)
             self._settle_now(self._sorted_out(range(first, self._asked)))
             if not candidates or self._open:

@@ -247,9 +247,8 @@ class Bench:
             if len(todo) == 1:
                 return [describe(evaluator, error)]
             return [self._call(evaluator, codes, [k], fidelity)[0] for k in todo]  # so that only the culprit fails
-        names = list(columns)
-        table = np.array(list(columns.values())).T.tolist()
-        return [dict(zip(names, row, strict=True)) for row in table]
+        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+        return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 _NOTHING: Mapping[str, float] = {}

@@ -112,9 +112,12 @@ def crowding_by_rank(losses: np.ndarray, ranks: np.ndarray) -> np.ndarray:
     """(n,) crowding distance of each point inside its own rank; 0 where a loss is not finite."""
     distance = np.zeros(len(losses))
     usable = np.isfinite(losses).all(axis=1)
-    order = np.argsort(ranks, kind="stable")
-    for members in np.split(order, np.flatnonzero(np.diff(ranks[order])) + 1):
-        members = members[usable[members]]
+    distance[usable] = np.inf  # as all of a rank of two or fewer are
+    rows = np.flatnonzero(usable)
+    rows = rows[np.argsort(ranks[rows], kind="stable")]
+    _, starts, sizes = np.unique(ranks[rows], return_index=True, return_counts=True)
+    for start, size in zip(starts[sizes > 2].tolist(), sizes[sizes > 2].tolist(), strict=True):
+        members = rows[start : start + size]
         distance[members] = crowding_distance(losses[members])
     return distance
 

@@ -28,7 +28,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, payload), daemon=True)
-        with _threads(threads):
+        with child_threads(threads):
             self.process.start()
         theirs.close()
         self.job: Job | None = None
@@ -159,7 +159,7 @@ class ProcessPool:
 
 
 @contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
+def child_threads(count: int) -> Iterator[None]:
     """Let a child process start with so many numerical threads, unless the user has set the number."""
     names = [n for n in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS") if n not in os.environ]
     os.environ.update(dict.fromkeys(names, str(count)))

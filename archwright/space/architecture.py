@@ -117,6 +117,12 @@ class Architectures:
         self.space = space
         self.codes = codes
 
+    @classmethod
+    def taking(cls, space: Space, codes: np.ndarray) -> Architectures:
+        """Wrap legal codes that nobody else holds, without a copy; they are read-only from now on."""
+        codes.setflags(write=False)
+        return cls(space, codes)
+
     def __len__(self) -> int:
         return len(self.codes)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -173,12 +173,24 @@ def repeat(body: T, times: int) -> tuple[T, ...]:
 
 def holds_choice(tree: Any) -> bool:
     """Whether a tree has a choice or a repeat anywhere inside."""
+    return any(True for _ in instances(tree, (Choice, Repeat)))
+
+
+def instances(tree: Any, kinds: type | tuple[type, ...]) -> Iterator[Any]:
+    """Every value of some classes in a tree, outer ones first, also those within each other and within choices."""
     from archwright.space.canonical import parts_of
 
-    if isinstance(tree, Choice | Repeat):
-        return True
-    group = parts_of(tree)
-    return group is not None and any(holds_choice(part) for part in group[2])
+    if isinstance(tree, kinds):
+        yield tree
+    if isinstance(tree, Choice):
+        inner = tree.options
+    elif isinstance(tree, Repeat):
+        inner = (tree.body, tree.times)
+    else:
+        group = parts_of(tree)
+        inner = () if group is None else group[2]
+    for part in inner:
+        yield from instances(part, kinds)
 
 
 def _sizes(size: object) -> tuple[Any, ...]:

@@ -255,17 +255,18 @@ def _malformed(kind: str, error: Exception) -> SpaceError:
 
 
 def _read(text: str, kind: str) -> dict[str, Any]:
+    what = f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
     try:
         data = json.loads(text)
     except (ValueError, TypeError, RecursionError) as error:
-        raise SpaceError(f"expected JSON text of a {kind}, got {_short(text)}: {error}") from error
+        raise SpaceError(f"expected JSON text of {what}, got {_short(text)}: {error}") from error
     version = data.get("archwright") if isinstance(data, dict) else None
     if type(version) is not int:
-        raise SpaceError(f"expected a {kind} written by archwright, got {_short(data)} without a format version")
+        raise SpaceError(f"expected {what} written by archwright, got {_short(data)} without a format version")
     if version > FORMAT:
         raise SpaceError(f"the {kind} has format {version}, this archwright reads up to {FORMAT}; update archwright")
     if data.get("kind") != kind or "tree" not in data:
-        raise SpaceError(f"expected a {kind}, got kind={data.get('kind')!r}")
+        raise SpaceError(f"expected {what}, got kind={data.get('kind')!r}")
     return data
 
 

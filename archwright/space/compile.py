@@ -242,5 +242,6 @@ class Activity:
 
     def mask(self, columns: np.ndarray) -> None:
         """Set the codes of inactive decisions to -1, in place, for codes (D, n) as in `active`."""
-        for d, active in list(self.active(columns)):
-            columns[d, ~active] = -1
+        if self.conditional:
+            for d, active in list(self.active(columns)):
+                columns[d, ~active] = -1

@@ -50,6 +50,8 @@ class Space:
         self.tables, self.predicates = read_rules(where, self.decisions)
         self.model = Model(compiled, self.activity, self.tables)
         self.model.check_not_empty()
+        bound = self.activity.conditional or len(self.single) or self.tables or self.predicates
+        self.unbound = bool(self.decisions) and not bound  # any change of any decision makes another member
 
     # what a code means
 

@@ -68,7 +68,7 @@ def mutate(space: Space, parents: Architectures, rng: np.random.Generator, chang
         raise SpaceError(f"a mutation needs at least one change, got changes={changes}")
     before = space.codes(parents)
     codes = _propose(space, before, rng, changes)
-    broken = np.flatnonzero(_rejected(space, codes, before))
+    broken = _rejected(space, codes, before).nonzero()[0]
     for _ in range(PROPOSALS):
         if not len(broken):
             break
@@ -76,11 +76,13 @@ def mutate(space: Space, parents: Architectures, rng: np.random.Generator, chang
         broken = broken[_rejected(space, codes[broken], before[broken])]
     for row in broken:
         codes[row] = repair.other_member(space, before[row], rng)
-    return Architectures(space, codes)
+    return Architectures.taking(space, codes)
 
 
 def _rejected(space: Space, codes: np.ndarray, before: np.ndarray) -> np.ndarray:
     """Rows that break a constraint or are as before: bool (n,)."""
+    if space.unbound:
+        return np.zeros(len(codes), bool)
     rejected = (codes == before).all(axis=1)
     if space.tables or space.predicates:
         rejected |= ~keeps_rules(space, codes)
@@ -98,15 +100,15 @@ def _propose(space: Space, before: np.ndarray, rng: np.random.Generator, changes
         points[inactive] = -1.0  # cannot be chosen
     points[space.single] = -1.0
     rows = np.arange(n)
-    for _ in range(min(changes, len(columns))):
+    for left in range(min(changes, len(columns)), 0, -1):
         picked, sites = points.argmax(axis=0), rows
-        possible = points[picked, rows] >= 0
-        if not possible.all():
+        if not space.unbound and not (possible := points[picked, rows] >= 0).all():
             picked, sites = picked[possible], rows[possible]
         size = space.sizes[picked]
         step = 1 + (rng.random(len(picked)) * (size - 1)).astype(np.int64)
         columns[picked, sites] = (columns[picked, sites] + step) % size
-        points[picked, sites] = -1.0
+        if left > 1:
+            points[picked, sites] = -1.0
     space.activity.mask(columns)
     return np.ascontiguousarray(columns.T)
 
@@ -136,7 +138,7 @@ def crossover(space: Space, a: Architectures, b: Architectures, rng: np.random.G
         broken = np.flatnonzero(~keeps_rules(space, child.T))
         from_first = _coins(n, rng)
         child[:, broken] = np.where(from_first, first, second)[:, broken]
-    return Architectures(space, np.ascontiguousarray(child.T))
+    return Architectures.taking(space, np.ascontiguousarray(child.T))
 
 
 def _coins(n: int, rng: np.random.Generator) -> np.ndarray:

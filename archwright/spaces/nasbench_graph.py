@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -105,6 +106,17 @@ class GraphNetwork(Composite):
         joined = ends[0] if len(ends) == 1 else run(self.inner(f"join{len(ends)}", ConcatJoin(-1)), *ends)
         return run(Sequential(self.last), joined)
 
+    def normal_codes(self, codes: np.ndarray) -> np.ndarray:
+        """Of a space's tree: one code for all that stand for one network, see `network_keys`.
+
+        Args:
+            codes: (n, 5).
+        """
+        options = self.layers[0].options
+        skip = next((k for k, option in enumerate(options) if isinstance(option, SkipLayer)), -1)
+        keys, first = _first_of_each(len(options), skip)
+        return first[np.searchsorted(keys, network_keys(codes, skip))]
+
 
 def layer_of(name: str, width: int, dropout: float = 0.0) -> Operator:
     """The layer of a published name.
@@ -141,7 +153,7 @@ def nasbench_graph(
     every: bool = False,
     dropout: float = 0.0,
 ) -> Space:
-    """The 9^5 = 59,049 networks of the table, which lists 26,206 that differ; by default as on Cora.
+    """The 9^5 = 59,049 networks of the table, which trained 26,206 that differ; by default as on Cora.
 
     Args:
         input_shape: (N, F + N) graphs: the features of each node, then its row of the edges.
@@ -181,6 +193,50 @@ def of_table(table: str, nodes: int = 32) -> Space:
     return nasbench_graph(
         (nodes, p.features + nodes), p.outputs, width=p.width, mapped=p.mapped, hidden=p.hidden, operators=p.operators
     )
+
+
+def network_keys(codes: np.ndarray, skip: int) -> np.ndarray:
+    """(n,) int64 numbers that two codes share exactly if their networks are equal up to the names of layers.
+
+    Once skips are gone, layers form a tree below the input. Its layers are written down in depth-first order, readers
+    of one layer sorted, a byte each: the operator, how often the output reads it, and its depth.
+
+    Args:
+        codes: (n, 5).
+        skip: number of the operator that passes its input on; -1 if there is none. There are fifteen at most.
+    """
+    reads = np.array([[int(digit) for digit in links] for links in LINKS])[codes[:, 0]]  # (n, 4)
+    operators, rows = codes[:, 1:].astype(np.int64), np.arange(len(codes))
+    state, ends, depth = (np.zeros((len(codes), LAYERS + 1), np.int64) for _ in range(3))
+    for i in range(1, LAYERS + 1):  # `state`: which layer computes what layer i puts out
+        source = state[rows, reads[:, i - 1]]
+        state[:, i] = np.where(operators[:, i - 1] == skip, source, i)
+        depth[:, i] = depth[rows, source] + 1
+        ends[rows, state[:, i]] += ~(reads == i).any(axis=1)
+    written = np.zeros((len(codes), LAYERS + 1, LAYERS), np.int64)  # by whom it is read: 0 if that is no reader
+    for i in range(LAYERS, 0, -1):
+        own = (operators[:, i - 1] + 1) << 4 | ends[:, i] << 2 | depth[:, i] - 1
+        written[rows, state[rows, reads[:, i - 1]], i - 1] = np.where(
+            operators[:, i - 1] == skip, 0, _joined(own, written[:, i])
+        )
+    return _joined(ends[:, 0] + 1, written[:, 0])
+
+
+def _joined(first: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(n,) the bytes of `first` (n,), then those of `others` (n, k) from the largest to the smallest; 0 is no byte."""
+    for other in np.sort(others, axis=1)[:, ::-1].T:
+        size = sum((other >> 8 * k > 0).astype(np.int64) for k in range(LAYERS))
+        first = first << 8 * size | other
+    return first
+
+
+@lru_cache(maxsize=8)
+def _first_of_each(options: int, skip: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sorted keys (m,) of all networks, and the first code (m, 5) of each."""
+    shape = (len(LINKS), *[options] * LAYERS)
+    codes = np.stack(np.unravel_index(np.arange(np.prod(shape)), shape), axis=1).astype(np.int16)
+    keys, first = np.unique(network_keys(codes, skip), return_index=True)
+    return keys, codes[first]
 
 
 def from_keys(keys: np.ndarray, operators: Sequence[str] = OPERATORS) -> np.ndarray:

@@ -21,7 +21,8 @@ ENUMERATE_AT_MOST = 1_000_000
 
 def rng_of(seed: int, asks: int) -> np.random.Generator:
     """Generator of ask number `asks`: a resumed strategy draws the same numbers without storing any state."""
-    return np.random.default_rng([seed, asks])
+    words = [seed, asks]
+    return np.random.default_rng(np.array(words, np.uint32) if 0 <= seed < 1 << 32 else words)  # same stream, quicker
 
 
 def candidates_of(architectures: Architectures, fidelity: float = 1.0) -> list[Candidate]:
@@ -176,13 +177,14 @@ class Proposals:
                 self._draw(n, rng, source, chosen, spare)
                 if len(chosen) == n:
                     break
-        for _, _, code in sorted(spare, key=lambda s: s[:2])[: n - len(chosen)]:
-            self.seen.add(code.tobytes())
-            chosen.append(code)
+        if len(chosen) < n:
+            for _, _, code in sorted(spare, key=lambda s: s[:2])[: n - len(chosen)]:
+                self.seen.add(code.tobytes())
+                chosen.append(code)
         if len(chosen) < n:
             chosen += self._remaining(n - len(chosen), rng)
         codes = np.array(chosen, np.int16).reshape(len(chosen), len(self.space.decisions))
-        return Architectures(self.space, codes)
+        return Architectures.taking(self.space, codes)
 
     def _draw(
         self,

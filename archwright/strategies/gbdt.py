@@ -3,8 +3,9 @@
 Luo et al., "Accuracy Prediction with Non-neural Model for Neural Architecture Search" (2020), Algorithm 1 and section
 3.3: boosted trees are fitted on all evaluated architectures, many others are scored, the best are evaluated, and so on.
 With `prune`, options whose mean SHAP value is worst are forbidden for the candidates before each fit's proposals (first
-order). Differences: rounds are as small as the number of evaluations that they add, candidates are half random and half
-mutants of the best.
+order). Differences: rounds are as small as the number of evaluations that they add; a space that can be listed is
+scored as a whole, in a larger one what is near the best and random members; no architecture is proposed whose graph is
+known to compute what an evaluated one computes, since the trees would give it the same, high value.
 """
 
 from __future__ import annotations
@@ -17,8 +18,12 @@ from archwright.search.problem import Problem
 from archwright.space.architecture import Architectures
 from archwright.space.space import Space
 from archwright.strategies.common import check_option
-from archwright.strategies.predicted import InOrder, around_best, best_codes, starts_of
+from archwright.strategies.pool import Candidates, Pool
+from archwright.strategies.predicted import InOrder, best_codes, starts_of
 from archwright.strategies.rounds import PredictorRounds
+
+PARENTS = 20  # best trials around which a large space is looked at
+SHORTLIST = 512  # best predicted that proposals are taken from
 
 
 @register(
@@ -40,7 +45,7 @@ class GBDTSearch(PredictorRounds):
         seed: of all random draws.
         starts: random architectures first; by default twice the number of decisions.
         round_size: evaluations between two fits.
-        drawn: candidates that are scored an ask.
+        drawn: candidates that are scored an ask in a space too large to list.
         prune: options to forbid after each fit by their SHAP values; 0 for none.
         rounds: trees of the predictor.
     """
@@ -52,7 +57,7 @@ class GBDTSearch(PredictorRounds):
         seed: int = 0,
         starts: int | None = None,
         round_size: int = 5,
-        drawn: int = 1000,
+        drawn: int = 1600,
         prune: int = 0,
         rounds: int = 100,
     ) -> None:
@@ -61,18 +66,27 @@ class GBDTSearch(PredictorRounds):
         check_option("prune", prune, 0)
         self._trees = GradientBoosting(problem.space, seed=seed, members=1, rounds=rounds)
         super().__init__(problem, seed, round_size, self._trees, starts_of(problem, starts))
-        self._drawn, self._prune = drawn, prune
+        self._pool, self._prune = Pool(self._trees.encoder, None, True, drawn), prune
         self.forbidden: set[tuple[int, int]] = set()  # (decision, option)
 
     def _next(self, n: int, rng: np.random.Generator) -> Architectures:
         """The best predicted; random ones while there is too little to learn from."""
         if not self._ready():
             return self._proposals.random(n, rng)
-        around = around_best(self._space, best_codes(self._memory, 10), self._drawn, rng, changes=2, chance=0.5)
+        best = best_codes(self._memory, PARENTS)
+        around = self._pool.candidates(best, self._told, self._proposals.seen, rng)
         around = around[self._allowed(around.codes)] if self.forbidden else around
         if not len(around):
-            around = self._space.sample(self._drawn, rng)
-        return self._proposals.pick(n, rng, InOrder(around, self._trees.predict(around)[0]))
+            return self._proposals.random(n, rng)
+        codes = around.codes[self._best(around, rng)]
+        return self._proposals.pick(n, rng, InOrder(Architectures(self._space, codes), np.arange(len(codes))))
+
+    def _best(self, around: Candidates, rng: np.random.Generator) -> np.ndarray:
+        """Rows of the best predicted that differ in what they compute, best first; ties are broken by chance."""
+        scores = self._trees.predict_encoded(around.encoded)[0]
+        rows = np.lexsort((rng.random(len(scores)), scores))[:SHORTLIST]
+        _, first = np.unique(around.encoded[rows].keys(), return_index=True)
+        return rows[np.sort(first)]
 
     def _allowed(self, codes: np.ndarray) -> np.ndarray:
         ok = np.ones(len(codes), bool)
@@ -81,6 +95,7 @@ class GBDTSearch(PredictorRounds):
         return np.flatnonzero(ok)
 
     def _after_fit(self) -> None:
+        self._told = self._pool.encode(self._memory.codes)
         if self._prune:
             taken = Architectures(self._space, self._memory.codes)
             self.forbidden |= set(worst_options(self._space, self._trees, taken, self._prune, self.forbidden))

@@ -4,7 +4,8 @@ Sarah et al., "A Hardware-Aware System for Accelerating Deep Neural Network Opti
 a population is evaluated, one predictor an objective is refitted on all results, a long NSGA-II runs on the predictors
 alone, and its most promising members are the next population. Differences: ridge regressions and Gaussian processes in
 place of ridge and support vectors; what is returned by a run are evaluated architectures only; the inner search starts
-from the best evaluated ones and its choice is spread along the predicted front.
+from the best evaluated ones and its choice is spread along the predicted front; it sees lower confidence bounds
+(Srinivas et al., 2010) in place of means, so that little known parts of the front are tried as well.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class Linas(Rounds):
         seed: of all random draws.
         population: evaluations between two fits (50 in the paper, for thousands of evaluations).
         inner: predicted architectures of an inner search.
-        predictor: registered name, one a goal.
+        predictor: registered name, one a goal; it must know its uncertainty.
+        optimism: standard deviations by which a predicted loss is lowered.
     """
 
     def __init__(
@@ -52,11 +54,13 @@ class Linas(Rounds):
         population: int = 10,
         inner: int = 2000,
         predictor: str = "gp",
+        optimism: float = 1.0,
     ) -> None:
         check_option("population", population, 2)
         check_option("inner", inner, INNER)
+        check_option("optimism", optimism, 0.0)
         super().__init__(problem, seed, population)
-        self._population, self._inner = population, inner
+        self._population, self._inner, self._optimism = population, inner, optimism
         make = get("predictors", predictor)
         self._predictors: list[Predictor] = [make(problem.space, seed=seed) for _ in problem.goals]
         self._fitted = -1
@@ -81,8 +85,9 @@ class Linas(Rounds):
         return True
 
     def _predict(self, architectures: Architectures) -> np.ndarray:
-        """(n, goals) predicted losses."""
-        return np.stack([p.predict(architectures)[0] for p in self._predictors], axis=1)
+        """(n, goals) lower confidence bounds of the losses."""
+        predicted = [p.predict(architectures) for p in self._predictors]
+        return np.stack([mean - self._optimism * std for mean, std in predicted], axis=1)
 
     def _choice(self, rng: np.random.Generator) -> InOrder:
         """NSGA-II on the predictors from the best evaluated ones; new members in order of rank, then crowding."""

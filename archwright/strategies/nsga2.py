@@ -104,7 +104,7 @@ class NSGA2(Rounds):
         pairs = rng.integers(0, len(self._parents), (n, 2))
         second = self._place[pairs[:, 1]] < self._place[pairs[:, 0]]
         rows = self._parents[np.where(second, pairs[:, 1], pairs[:, 0])]
-        return Architectures(self._space, self._memory.codes[rows])
+        return Architectures.taking(self._space, self._memory.codes[rows])
 
     def _made_before(self, n: int, rng: np.random.Generator) -> Architectures:
         """The next n children; as their parents stay the same for a generation, they are made many at once."""
@@ -122,8 +122,8 @@ class NSGA2(Rounds):
         for count in range(1, MUTATIONS_AT_MOST + 1):
             rows = np.flatnonzero(changes == count)
             if len(rows):
-                codes[rows] = self._space.mutate(Architectures(self._space, codes[rows]), rng, count).codes
+                codes[rows] = self._space.mutate(Architectures.taking(self._space, codes[rows]), rng, count).codes
         known = self._proposals.known(codes)
         if len(known):  # mutated once more, so that a population that has converged does not draw in vain
-            codes[known] = self._space.mutate(Architectures(self._space, codes[known]), rng).codes
-        return Architectures(self._space, codes)
+            codes[known] = self._space.mutate(Architectures.taking(self._space, codes[known]), rng).codes
+        return Architectures.taking(self._space, codes)

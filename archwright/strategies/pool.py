@@ -34,10 +34,11 @@ class Pool:
         encoder: of the space.
         extra: the encoder's further columns, if any.
         structural: whether the encoder reads graphs.
+        drawn: candidates of an ask in a large space.
     """
 
-    def __init__(self, encoder: Encoder, extra: Extra | None, structural: bool) -> None:
-        self._space, self._encoder = encoder.space, encoder
+    def __init__(self, encoder: Encoder, extra: Extra | None, structural: bool, drawn: int = DRAWN) -> None:
+        self._space, self._encoder, self._drawn = encoder.space, encoder, drawn
         self._listed = whole_space(self._space) if structural else None
         self._whole: Candidates | None = None
         if self._listed is not None:
@@ -80,7 +81,7 @@ class Pool:
 
     def _draw(self, best: np.ndarray, rng: np.random.Generator) -> Architectures:
         """Mutants and children of the best, better parents more often, and random members."""
-        n = DRAWN // 4
+        n = -(-self._drawn // 4)
         place = np.minimum(rng.geometric(0.15, 3 * n) - 1, len(best) - 1)
         parents = Architectures(self._space, best[place])
         near = self._space.mutate(parents[:n], rng, 1)

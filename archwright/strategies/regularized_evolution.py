@@ -79,11 +79,12 @@ class _Children:
 
     def __init__(self, owner: RegularizedEvolution, alive: np.ndarray, place: np.ndarray) -> None:
         self._owner, self._alive, self._place = owner, alive, place
-        self._by_place = alive[np.argsort(place)]
+        self._by_place = np.empty_like(alive)
+        self._by_place[place] = alive
 
     def __call__(self, n: int, rng: np.random.Generator) -> Architectures:
         owner = self._owner
         entrants = rng.integers(0, len(self._alive), (n, owner._sample))
         best = self._by_place[self._place[entrants].min(axis=1)]  # the entrant with the smallest place
-        parents = Architectures(owner._space, owner._memory.codes[best])
+        parents = Architectures.taking(owner._space, owner._memory.codes[best])
         return owner._space.mutate(parents, rng)

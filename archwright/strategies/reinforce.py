@@ -4,7 +4,7 @@ Pham et al., "Efficient Neural Architecture Search via Parameter Sharing" (2018)
 moving average as baseline and an entropy bonus. Schulman et al., "Proximal Policy Optimization" (2017), equation 7.
 With `memory_buffer` the controller also learns to recall its past decisions from its state (Singh et al., "A Study of
 the Learning Progress in Neural Architecture Search Techniques", 2019). The reward: the goal, standardised over all
-trials so far; limits enter as in MnasNet (Tan et al., 2019, equation 2), as factors (value / bound)^w.
+trials so far, with limits as in `fitness.py`; MnasNet's soft constraint is the evaluator `mnasnet_reward`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,6 @@ from archwright.strategies.rounds import PolicyRounds
 
 CLIP = 0.2  # of PPO
 EPOCHS = 4
-
-
-def mnasnet_reward(value: np.ndarray, cost: np.ndarray, target: float, exponent: float = -0.07) -> np.ndarray:
-    """Soft constraint: value (n,) times (cost / target)^w (Tan et al., 2019, equation 2 with alpha = beta = w)."""
-    return value * (cost / target) ** exponent
 
 
 class _PolicyGradient(PolicyRounds):

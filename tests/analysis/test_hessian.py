@@ -7,6 +7,7 @@ from torch import nn
 
 from archwright.analysis.hessian import HessianProduct, hessian_top, lanczos, spectrum, top_eigenvalues
 from archwright.errors import ConfigurationError
+from archwright.tasks import load
 
 
 def small_net():
@@ -62,3 +63,20 @@ def test_the_density_shows_bulk_and_outliers():
 def test_too_many_eigenvalues_are_refused():
     with pytest.raises(ConfigurationError, match="raise steps"):
         top_eigenvalues(lambda v: v, 10, 11)
+
+
+def test_a_trained_network_has_a_bulk_at_zero_and_one_outlier_less_than_classes():
+    """Sagun et al., 2017, on the digits: ten classes, nine outliers."""
+    task = load("digits")
+    x, y = task.train.x[:600].flatten(1).double(), task.train.y[:600]
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10)).double()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    for _ in range(100):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(x), y).backward()
+        optimizer.step()
+    product = HessianProduct(lambda a, b: nn.functional.cross_entropy(net(a), b), [(x, y)], list(net.parameters()))
+    found = spectrum(product, product.size, k=15, steps=50, starts=2)
+    assert found.outliers == 9 and found.bulk_share > 0.9
+    assert "9 outliers" in str(found) and "around zero" in str(found)

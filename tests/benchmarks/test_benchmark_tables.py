@@ -198,11 +198,19 @@ def test_sizes_of_encoders_equal_the_table_at_the_sizes_it_was_counted_with(tabl
 def test_sizes_of_graph_networks_equal_the_table_and_its_keys_come_back(name, tables):
     table, published = load(f"nasbench-graph-{name}"), nasbench_graph.PUBLISHED[name]
     stored = open_columns(nasbench_graph_table.FILE)[f"{name}_key"]
-    assert (nasbench_graph.to_keys(table.codes, published.operators) == stored).all()
-    counted = Counts(table.space, (4, published.features + 4)).evaluate(Architectures(table.space, table.codes))
+    trained, skip = nasbench_graph.from_keys(stored, published.operators), published.operators.index("skip")
+    assert (nasbench_graph.to_keys(trained, published.operators) == stored).all()
+    networks = nasbench_graph.network_keys(table.codes, skip)
+    one = nasbench_graph.network_keys(trained, skip)
+    assert set(networks.tolist()) == set(one.tolist()) and len(set(one.tolist())) == len(stored)
+    assert len(table.codes) == (4576 if name == "proteins" else 53056)
+    at = dict(zip(one.tolist(), range(len(stored)), strict=True))
+    accuracy = open_columns(nasbench_graph_table.FILE)[f"{name}_valid_perf"][[at[key] for key in networks.tolist()]]
+    assert (table.observed["accuracy_percent"].values() == accuracy).all()
+    counted = Counts(table.space, (4, published.features + 4)).evaluate(Architectures(table.space, trained))
     params = np.round(counted["params_m"] * 1e6).astype(np.int64)
-    released = nasbench_graph.released_params(params, table.codes, name)
-    assert (released == np.round(table.read("params_m", np.arange(len(stored))) * 1e6)).all()
+    released = nasbench_graph.released_params(params, trained, name)
+    assert (released == np.round(table.read("params_m", table.rows(trained)) * 1e6)).all()
 
 
 def test_a_query_is_one_training_and_the_truth_a_mean(tables):

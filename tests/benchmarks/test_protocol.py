@@ -182,3 +182,12 @@ def test_multi_fidelity_strategies_start_at_the_lowest_fidelity_of_the_table(str
         assert min(asked) >= lowest
         played = protocol.play(protocol.Setting(table, 12), protocol.maker(strategy, 12), 0)
         assert len(played.true) == 12
+
+
+def test_processes_play_the_same_runs():
+    def played(workers):
+        entry = bench("digits-conv", ["local_search"], seeds=3, queries=12, workers=workers)["benchmarks"][0]
+        runs = [run for name in ("local_search", "random") for run in entry["strategies"][name]["runs"]]
+        return [(run["seed"], run["regret"]) for run in runs]
+
+    assert played(2) == played(1)

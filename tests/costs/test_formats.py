@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -24,6 +26,44 @@ def test_every_value_of_e2m1_is_listed():
 def test_e2m3_and_e4m3_end_where_the_standards_say():
     assert (FORMATS["mxfp6"].largest, FORMATS["mxfp6"].grid[32]) == (7.5, 0.125)
     assert (FORMATS["mxfp8"].largest, len(FORMATS["mxfp8"].grid)) == (448.0, 253)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_code_point_is_listed_once_with_its_value(name):
+    f = FORMATS[name]
+    codes = f.code_points
+    assert len(codes) == 2**f.bits
+    sign = 2 ** (f.bits - 1)
+    for code, value in enumerate(codes.tolist()):
+        magnitude, negative = code % sign, code >= sign
+        if f.exponent == 0:
+            expected = code - 2 * sign if negative else code
+            unused = code == sign  # clipped to [-127, 127] and alike
+        else:
+            e, m, bias = magnitude >> f.mantissa, magnitude % 2**f.mantissa, 2 ** (f.exponent - 1) - 1
+            expected = (m if e == 0 else m + 2**f.mantissa) * 2.0 ** (max(e, 1) - bias - f.mantissa)
+            expected = -expected if negative else expected
+            unused = (f.exponent, f.mantissa, magnitude) == (4, 3, 127)
+        assert np.isnan(value) if unused else value == expected, (code, value)
+    assert np.array_equal(np.unique(codes[~np.isnan(codes)]), f.grid)
+
+
+def test_codes_of_e4m3_equal_torch():
+    torch = pytest.importorskip("torch")
+    theirs = torch.arange(256, dtype=torch.uint8).view(torch.float8_e4m3fn).double().numpy()
+    assert np.array_equal(theirs, FORMATS["mxfp8"].code_points, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", ["mxint8", "mxint6", "mxint4"])
+def test_symmetric_clipping_is_an_option_and_removes_the_bias(name):
+    clipped, full = FORMATS[name], replace(FORMATS[name], symmetric=False)
+    top = 2 ** (clipped.bits - 1) - 1
+    assert (clipped.grid[0], clipped.grid[-1]) == (-top, top)
+    assert (full.grid[0], full.grid[-1]) == (-top - 1, top)
+    assert np.array_equal(quantize(-GAUSS, clipped), -quantize(GAUSS, clipped))
+    worst = np.concatenate([np.full(32, 0.999), np.full(32, -0.999)])
+    assert quantize(worst, clipped).mean() == 0.0
+    assert quantize(worst, full).mean() < 0.0  # -1 has a code, +1 has none
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,8 @@ def test_a_hub_configuration_gives_the_same_shape():
         "num_key_value_heads": 8, "intermediate_size": 14336, "vocab_size": 128256, "tie_word_embeddings": False,
     }  # fmt: skip
     assert decoder.from_config(config) == decoder.decoder("llama-3.1-8b")
+    small = {"model_type": "gpt2", "n_embd": 768, "n_layer": 12, "n_head": 12, "n_inner": None, "vocab_size": 50257}
+    assert decoder.from_config(small) == decoder.decoder("gpt2")  # plain feed-forward, tied embeddings by default
     with pytest.raises(ConfigurationError, match="vocab_size"):
         decoder.from_config({k: v for k, v in config.items() if k != "vocab_size"})
 

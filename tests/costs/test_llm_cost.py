@@ -55,3 +55,33 @@ def replace_capacity():
 
     p = load("h200")
     return replace(p, memory=replace(p.memory, capacity_b=None))
+
+
+def test_explained_operators_add_up_to_the_passes():
+    space = Space({"decoder": BASE, "tensor": oneof(1, 4)})
+    cost = get("costs", "llm")(space, platform="h200", output_tokens=1)
+    arch = space.enumerate()[7]
+    lines, columns = cost.explain(arch), cost.evaluate(np.asarray(arch.code)[None])
+    total = {p: sum(x["latency_ms"] for x in lines if x["phase"] == p) for p in ("prefill", "decode")}
+    assert total["prefill"] == pytest.approx(columns["ttft_ms"][0], rel=0.02)
+    assert total["decode"] == pytest.approx(columns["tpot_ms"][0], rel=0.02)
+    assert {x["bound"] for x in lines} >= {"compute", "memory"}
+
+
+def test_the_expectation_is_the_mean_over_architectures_and_has_gradients():
+    torch = pytest.importorskip("torch")
+    space = Space({"decoder": BASE, "tensor": oneof(1, 4)})
+    cost = get("costs", "llm")(space, platform="h200")
+    every, sizes = cost.evaluate(space.enumerate()), {d.path: d.size for d in space.decisions}
+    even = {p: torch.full((n,), 1 / n, dtype=torch.float64, requires_grad=True) for p, n in sizes.items()}
+    found = cost.expected(even)
+    for metric in cost.metrics:
+        assert found[metric].item() == pytest.approx(every[metric].mean())
+    found["ttft_ms"].backward()
+    layers = next(d for d in space.decisions if d.path.endswith("layers"))
+    for k in range(2):  # a probability's gradient is the mean over the architectures with that option
+        chosen = space.enumerate().codes[:, layers.index] == k
+        assert even[layers.path].grad[k].item() == pytest.approx(every["ttft_ms"][chosen].mean())
+    wide = Space(replace(BASE, vocab=oneof(*range(1, 2000))))
+    with pytest.raises(ConfigurationError, match="at most 4096"):
+        get("costs", "llm")(wide, platform="h200").expected(even)

@@ -1,6 +1,8 @@
 import pytest
 
 from archwright.costs import deform, mpc
+from archwright.costs.kernels import kernels_of_module
+from archwright.costs.mpc_cost import Mpc
 from archwright.errors import ConfigurationError
 
 LAN, WAN = mpc.Network(375e6, 0.8e-3), mpc.Network(44e6, 40e-3)
@@ -47,3 +49,22 @@ def test_square_depthwise_offsets_are_the_cheapest():
     plain = deform.deform_cost(64.0, 64.0, 128.0)
     square = deform.deform_cost(64.0, 64.0, 128.0, square=True, depthwise=True)
     assert square.offset_macs * 18 == plain.offset_macs
+
+
+def test_a_networks_softmax_costs_what_its_rows_and_their_length_cost():
+    nn = pytest.importorskip("torch").nn
+
+    class Scores(nn.Module):
+        def forward(self, x):
+            return (x * 0.125).softmax(-1)
+
+    def op(*shape):
+        k = kernels_of_module(Scores(), shape)
+        cost = Mpc.__new__(Mpc)
+        cost.protocol = mpc.Protocol()
+        return [cost._op(k, i) for i in range(len(k))]
+
+    for rows, length in ((6, 40), (40, 6)):
+        public, softmax = op(rows, length)
+        assert public == mpc.Op(0.0, 0.0)  # scaling by a public number is local
+        assert softmax == mpc.normaliser(mpc.Protocol(), "softmax", float(rows), float(length))

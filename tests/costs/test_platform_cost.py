@@ -122,7 +122,34 @@ def test_what_a_platform_cannot_give_is_nan_or_refused():
         get("costs", "roofline")(SPACE, SHAPE)
     build = load("arria10")
     crowded = replace(build, fpga=replace(build.fpga, dsp_blocks=10))
-    assert np.isnan(get("costs", "fpga")(SPACE, SHAPE, platform=crowded).evaluate(archs)["latency_ms"]).all()
+    full = get("costs", "fpga")(SPACE, SHAPE, platform=crowded)
+    assert np.isnan(full.evaluate(archs)["latency_ms"]).all()
+    assert full.reasons(archs) == ["latency_ms: the build needs 768 DSP blocks, the platform 'arria10' has 10"] * 2
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_a_metric_is_nan_exactly_where_a_reason_is_given(platform):
+    archs = sample(2)
+    bare = replace(load(platform), energy=None)
+    for p in (
+        load(platform),
+        bare if bare.compute is None else replace(bare, compute=replace(bare.compute, power_w=None)),
+    ):
+        cost = cost_on(p, SPACE, SHAPE)
+        unknown = {m for m, v in cost.evaluate(archs).items() if np.isnan(v).any()}
+        assert unknown == {line.split(":")[0] for line in cost.missing(p)}
+        assert set(cost.reasons(archs)) == {"; ".join(cost.missing(p)) or "fits"}
+
+
+def test_reasons_of_searched_platforms_are_those_of_each_architecture():
+    board = load("arria10")
+    tree = {"network": SPACE.tree, "platform": replace(board, fpga=replace(board.fpga, pe=oneof(16, 4096)))}
+    space = Space(tree)
+    archs = sample(8, space)
+    cost = get("costs", "fpga")(space, SHAPE)
+    known = np.isfinite(cost.evaluate(archs)["latency_ms"])
+    assert [r == "fits" for r in cost.reasons(archs)] == known.tolist()
+    assert 0 < known.sum() < 8
 
 
 def test_a_larger_batch_costs_more_in_total_and_less_for_each():

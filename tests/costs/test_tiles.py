@@ -36,3 +36,14 @@ def test_published_models_are_well_sized_and_crooked_ones_are_named():
     ]  # fmt: skip
     many = Decoder(np.array([4096, 4000]), 32, 32, 8, 128, 14336, 2, 128256)
     assert tiles.well_sized(many, MI300X).tolist() == [True, False]
+
+
+def test_efficiency_is_read_in_whole_tiles_and_rises_with_them():
+    # 304 units, tiles from 256 x 256 down: as many as fill the device, and whole multiples of them, are never worse
+    sizes = 256.0 * 2 ** np.arange(8)
+    efficiency = 1 / tiles.slowdown(sizes, sizes, sizes, MI300X)
+    assert (np.diff(efficiency) >= 0).all() and efficiency[-1] > 0.8
+    small = np.arange(1.0, 65.0)  # within the narrowest tile the time is one constant: a step, not a slope
+    assert len(np.unique(time_of(small, 4096.0, 4096.0).round(3))) <= 2
+    steps = np.unique(time_of(np.arange(1.0, 4097.0), 4096.0, 4096.0).round(3))
+    assert len(steps) < 64

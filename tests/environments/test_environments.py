@@ -91,12 +91,15 @@ def test_a_proxy_learns_the_simulator_and_is_an_evaluator():
     codes = SPACE.sample(500, np.random.default_rng(0)).codes
     columns = cost(40).evaluate(codes)
     known = {m: v[:400] for m, v in columns.items()}
-    proxy = Proxy(SPACE, ("latency_ns", "power_w"), trees=60, leaves=16, rate=0.1).fit(codes[:400], known)
+    proxy = Proxy(SPACE, ("latency_ns", "power_w"), trees=60, leaves=16, rate=0.1, labels=8_000, cells=512)
+    proxy.fit(codes[:400], known)
     error = proxy.error_percent(codes[400:], {m: v[400:] for m, v in columns.items()})
     assert error["power_w"]["rmse_percent_of_mean"] < 10
     assert proxy.evaluate(codes[:3])["latency_ns"].shape == (3,)
     with pytest.raises(ConfigurationError, match="ten designs"):
         Proxy(SPACE, ("latency_ns",)).fit(codes[:3], columns)
+    with pytest.raises(ConfigurationError, match="call fit first"):
+        Proxy(SPACE, ("latency_ns",)).evaluate(codes[:3])
 
 
 def test_what_a_design_amounts_to_by_hand():

@@ -16,6 +16,7 @@ SMALL = {
     "perturbation": {"tuning": 0.2, "batches": 1},
     "ablation": {"rounds": 2, "tuning": 0.2, "batches": 1},
     "evolution": {"population": 4, "generations": 1, "parents": 2, "batches": 1},
+    "coarse_to_fine": {"population": 4, "generations": 2, "parents": 2, "batches": 1, "levels": 2},
     "partial_channels": {"share": 2},
 }
 

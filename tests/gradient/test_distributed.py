@@ -10,6 +10,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from archwright.errors import EvaluationError
 from archwright.gradient import GradientSearch, distributed
 from archwright.gradient.method import Training
 from archwright.gradient.recipes import recipe
@@ -109,3 +110,29 @@ def test_batch_norms_of_two_processes_see_the_joint_batch(tmp_path):
         for key, value in normed(name).items():
             assert torch.equal(ranks[0][key], ranks[1][key]), (name, key)
             torch.testing.assert_close(ranks[0][key], value, rtol=1e-7, atol=1e-9, msg=f"{name} {key}")
+
+
+def test_architecture_parameters_that_differ_between_ranks_stop_the_search(monkeypatch):
+    """At the end of an epoch; the other rank is played by a tensor."""
+    search, other = make("tanglenas"), []
+
+    def reduced(tensor, op):
+        tensor.copy_((torch.maximum if op is dist.ReduceOp.MAX else torch.minimum)(tensor, other[0]))
+
+    original = distributed.check_equal
+
+    def checked(parameters, what):
+        with monkeypatch.context() as two:
+            two.setattr(distributed, "active", lambda: True)
+            two.setattr(distributed.dist, "all_reduce", reduced)
+            original(parameters, what)
+
+    parameters = search.core.architecture_parameters()
+    other.append(torch.cat([p.detach().double().reshape(-1) for p in parameters]))
+    checked(parameters, "architecture parameters")
+    other[0][3] += 0.25
+    with pytest.raises(EvaluationError, match=r"architecture parameters differ between ranks by up to 0\.25"):
+        checked(parameters, "architecture parameters")
+    monkeypatch.setattr(distributed, "check_equal", checked)
+    with pytest.raises(EvaluationError, match="architecture parameters differ"):
+        search.run(random=0)

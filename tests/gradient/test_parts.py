@@ -17,6 +17,7 @@ from archwright.gradient.method import Training
 from archwright.gradient.mixings.entangled import EntangledWeights
 from archwright.gradient.mixings.partial_channels import Partial
 from archwright.gradient.penalties.cost import Budget, ExpectedCost
+from archwright.gradient.penalties.limit import Limit
 from archwright.gradient.penalties.regularisers import DirichletAnchor, Entropy, ZeroOne
 from archwright.gradient.penalties.self_distillation import SelfDistillation
 from archwright.gradient.recipes import recipe
@@ -30,6 +31,7 @@ from archwright.gradient.relaxations.reinforce import Reinforce
 from archwright.gradient.relaxations.single_stage import SingleStage
 from archwright.gradient.relaxations.softmax import Softmax
 from archwright.gradient.schedules import cosine_power
+from archwright.gradient.selections.coarse_to_fine import CoarseToFine, grid
 from archwright.gradient.selections.darts_edges import DartsEdges
 from archwright.gradient.selections.edges import edge_groups, skip_share
 from archwright.gradient.selections.progressive import Progressive
@@ -338,6 +340,19 @@ def test_stronger_cost_terms_give_cheaper_architectures(form, mlp, features):
     assert found[1] < found[0]
 
 
+def test_each_larger_exponent_of_the_fbnet_term_gives_a_cheaper_architecture(mlp, features):
+    cost = Counts(mlp, features.input_shape)
+    found = []
+    for power in (0.0, 0.6, 2.4):
+        penalty = ExpectedCost(cost, "macs_m", "fbnet", power=power, scale=1e-6)  # in operations, for the log
+        alpha = Training("adam", 0.05, None, weight_decay=0.0, clip=0.0)
+        method = recipe("fbnet", epochs=6, batch=16, penalties=(penalty,), architecture=alpha, augment=False)
+        search = GradientSearch(mlp, features, method)
+        search.run(random=0)
+        found.append(cost.expected(search.core.probabilities(detach=True))["macs_m"].item())
+    assert found[0] > found[1] > found[2]
+
+
 def test_entropy_falls_under_its_penalty(mlp, features):
     alpha = Training("adam", 0.05, None, weight_decay=0.0, clip=0.0)
     method = recipe("tanglenas", relaxation=Softmax(), epochs=8, batch=16, architecture=alpha, penalties=())
@@ -388,3 +403,31 @@ def test_a_mixture_of_slices_is_one_core(mlp, features):
     core = Core(mlp, features.input_shape, relaxation=Softmax(), mixing=EntangledWeights())
     assert core.outputs(torch.randn(3, 6), core.weights(draw())).shape == (3, 3)
     assert RARTS.second_copy(core).alphas is core.alphas
+
+
+def test_coarse_to_fine_measures_a_grid_of_skeletons_then_varies_the_best(mlp, features, monkeypatch):
+    codes = grid(mlp, 2, np.random.default_rng(0))
+    assert [mlp.architectures(c[None])[0].key for c in codes] == [mlp.smallest().key, mlp.largest().key]
+    three = grid(mlp, 3, np.random.default_rng(0))
+    assert len(three) == 3 and mlp.is_member(three).all()
+    search = GradientSearch(mlp, features, recipe("bignas", epochs=1, batch=16, selection=CoarseToFine(6, 4, 2, 1, 2)))
+    seen = []
+
+    def inherited(architecture, batches=None):
+        seen.append(architecture.code.copy())
+        return {search.task.metric: float(abs(architecture.code - [1, 0]).sum() == 0)}  # between the skeletons
+
+    monkeypatch.setattr(search, "inherited", inherited)
+    found = search.method.selection.finish(search)
+    assert sorted(map(tuple, seen[:2])) == sorted(map(tuple, codes)) and len(seen) > 2
+    assert found.code.tolist() == [1, 0]
+
+
+def test_coarse_to_fine_keeps_to_a_hard_budget(mlp, features):
+    cost = Counts(mlp, features.input_shape)
+    limit = float(np.quantile(cost.evaluate(mlp.enumerate())["macs_m"], 0.4))
+    method = recipe(
+        "bignas", epochs=1, batch=16, selection=CoarseToFine(6, 3, 2, 1, 3), penalties=(Limit(cost, "macs_m", limit),)
+    )
+    found = GradientSearch(mlp, features, method).run(random=0).architecture
+    assert float(cost.evaluate(found.code[None].astype(np.int64))["macs_m"][0]) <= limit

@@ -12,6 +12,7 @@ from archwright import registry
 from archwright.costs.counts import Counts
 from archwright.errors import ConfigurationError, RunLogError
 from archwright.gradient.recipes import recipe
+from archwright.gradient.selections.evolution import Evolution
 from archwright.job import gradient
 from archwright.job.run import resume_job
 from archwright.operators import Classifier, Conv, MBConv, Sequential
@@ -184,7 +185,7 @@ def test_where_time_is_short_measuring_keeps_to_its_share_and_never_vanishes():
 def test_every_recipe_runs_as_the_strategy_of_a_job(name, tmp_path):
     method = registry.get("recipes", name)()
     options = {"train_share": 0.5} if name == "single-level" else {}
-    if type(method.selection).__name__ == "Evolution":
+    if isinstance(method.selection, Evolution):
         small = method.selection.__class__(population=4, generations=1, parents=2, batches=1)
         options["selection"] = small
     space = darts((1, 8, 8), 10, channels=8, cells=2, nodes=2)

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 from PIL import Image
-from runs import filled
+from report_runs import filled
 
 from archwright.report.data import ReportData
 from archwright.report.html import report

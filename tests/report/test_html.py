@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from runs import filled, searched
+from report_runs import filled, searched
 
 from archwright.errors import ExportError
 from archwright.nets.build import program_of

@@ -17,6 +17,7 @@ from archwright.spaces.nasbench_graph import (
     from_keys,
     layer_of,
     nasbench_graph,
+    network_keys,
     of_table,
     released_params,
     to_keys,
@@ -46,6 +47,22 @@ def test_keys_are_the_published_digits():
     assert a.tree.links == "0013" and to_keys(a.code[None])[0] == 44546
     assert a.tree.layers == tuple(layer_of(name, 256) for name in ("sage", "arma", "sage", "graph"))
     assert a.space.encode(a.tree).key == a.key
+
+
+def test_codes_of_one_network_share_its_key_and_normal_code():
+    same = [[61288, 71828, 78182], [21028, 21082], [30132, 31023], [4112, 4121]]
+    other = [61188, 21083, 30123, 4113]
+    skip = OPERATORS.index("skip")
+    space = of_table("cora")
+    for group, another in zip(same, other, strict=True):
+        codes = from_keys(np.array([*group, another]))
+        keys = network_keys(codes, skip)
+        assert len(set(keys[:-1].tolist())) == 1 and keys[-1] != keys[0], group
+        normal = space.tree.normal_codes(codes)
+        assert (normal[:-1] == normal[0]).all() and (normal[-1] != normal[0]).any()
+        assert (network_keys(normal, skip) == keys).all()
+    # the 26,206 that were trained, and those whose output reads the raw input as well
+    assert len(np.unique(network_keys(space.enumerate().codes, skip))) == 27938
 
 
 def test_layers_have_the_sizes_that_follow_from_their_formulas():

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from archwright import registry
+from archwright.costs.counts import Counts
 from archwright.errors import SpaceError
 from archwright.nets import Supernet, build
 from archwright.nets.build import program_of
@@ -45,6 +46,7 @@ def totals(target, shape=IMAGENET):
         ("pfnas_vit", {}, 2**12),
         ("mnasnet", {}, 432**5 * 289**2),  # S = 432, B = 5: about 10^13, Tan et al., 2019, section 4.1
         ("hypercuboid", {}, 5 * 10**6),
+        ("resnet_pooling", {}, 36),  # two of nine positions
         ("sharpdarts", {}, 9**28),
         ("nasnet", {}, (math.factorial(6) ** 2 * 13**10 * 2**5) ** 2),
     ],
@@ -242,7 +244,17 @@ def test_layers_of_mnasnet_share_the_decisions_of_their_block():
     assert second == third and second.like.stride == 1 and second.like.kernel == 5
 
 
+def test_wherever_its_down_samplings_stand_a_resnet_20_has_its_size_and_its_weights_serve_all():
+    made = registry.get("spaces", "resnet_pooling")((3, 32, 32), 10)
+    params = Counts(made, (3, 32, 32)).evaluate(made.enumerate())["params_m"]
+    assert len(params) == 36 and (params == params[0]).all()
+    assert round(params[0], 2) == 0.27  # He et al., 2016, table 6
+    assert all(a.code.sum() == 2 for a in made.enumerate())
+
+
 def test_spaces_refuse_what_they_cannot_build():
+    with pytest.raises(SpaceError, match="as many blocks as"):
+        space("resnet_pooling", (3, 2, 2))
     with pytest.raises(SpaceError, match="must be even"):
         space("hypercuboid", layers=3)
     with pytest.raises(SpaceError, match="expects images"):

@@ -12,7 +12,6 @@ from archwright.strategies.brackets import halving_rungs
 from archwright.strategies.controller import Controller, seeded_controller
 from archwright.strategies.diverse_beam import controller_scores, diverse_beam
 from archwright.strategies.mcts import Questions
-from archwright.strategies.reinforce import mnasnet_reward
 from archwright.testing.strategies import Loop, Toy, toy_problem, wide_space
 
 
@@ -134,12 +133,6 @@ def test_ants_leave_pheromone_on_good_options():
 
 
 # controllers
-
-
-def test_the_soft_constraint_is_the_formula_of_mnasnet():
-    value = mnasnet_reward(np.array([0.75, 0.75]), np.array([80.0, 160.0]), 80.0)
-    assert value[0] == 0.75 and value[1] == pytest.approx(0.75 * 2**-0.07)
-    assert value[1] / value[0] == pytest.approx(0.9526, abs=1e-4)  # doubling the latency costs 5 %
 
 
 @pytest.mark.parametrize("name", ["reinforce", "ppo"])

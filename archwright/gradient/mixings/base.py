@@ -41,7 +41,7 @@ class MixingMethod(ABC):
         """Weights of the extra parameters."""
         return {}
 
-    def check(self, relaxation: Relaxation) -> None:  # noqa: B027
+    def check(self, relaxation: Relaxation) -> None:
         """See that the relaxation can be combined with this mixing.
 
         Raises:

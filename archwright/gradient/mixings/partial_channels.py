@@ -18,7 +18,7 @@ from archwright.operators.partial_channels import PartialChannels
 from archwright.operators.sequential import Sequential, flat
 from archwright.registry import register
 from archwright.space import Space
-from archwright.space.choices import Choice, Repeat
+from archwright.space.choices import Choice, Repeat, holds_choice, instances
 
 
 @register("mixings", "partial_channels", labels={"calls": "one an option, on 1/share of the channels"})
@@ -47,7 +47,7 @@ class Partial(MixingMethod):
             ConfigurationError: if it has no cells.
         """
         tree = self._rewritten(space.tree)
-        if not any(isinstance(o, EdgeWeight | PartialChannels) for o in _operators(tree)):
+        if not any(True for _ in instances(tree, (EdgeWeight, PartialChannels))):
             raise ConfigurationError(
                 "partial channels need a space of cells whose nodes have edges; this one has none, mix `outputs`"
             )
@@ -57,7 +57,7 @@ class Partial(MixingMethod):
         """One vector for every group of edges."""
         if not self.edge_normalisation:
             return {}
-        return {o.vector: o.count for o in _operators(space.tree) if isinstance(o, EdgeWeight)}
+        return {o.vector: o.count for o in instances(space.tree, EdgeWeight)}
 
     def extra_weights(self, parameters: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Softmax over the edges of a node."""
@@ -84,9 +84,9 @@ class Partial(MixingMethod):
         edges = [e for e in flat(node.edges) if isinstance(e, Edge)]
         if len(edges) != len(list(flat(node.edges))):
             raise ConfigurationError("partial channels need nodes whose edges are listed, not chosen")
-        if not all(any(True for _ in _choices(e.operator)) for e in edges):
+        if not all(holds_choice(e.operator) for e in edges):
             return node
-        names = [next(_choices(e.operator)).name for e in edges]
+        names = [next(instances(e.operator, Choice)).name for e in edges]
         vector = "edges:" + ("|".join(names) if all(names) else path)
         made = []
         for i, edge in enumerate(edges):
@@ -115,32 +115,3 @@ def _thinner(value: Any, share: int) -> Any:
         elif f.init:
             changed[f.name] = _thinner(inner, share)
     return replace(value, **changed)
-
-
-def _choices(value: Any) -> Any:
-    if isinstance(value, Choice):
-        yield value
-    elif isinstance(value, tuple | list):
-        for v in value:
-            yield from _choices(v)
-    elif is_dataclass(value) and not isinstance(value, type):
-        for f in fields(value):
-            yield from _choices(getattr(value, f.name))
-
-
-def _operators(value: Any) -> Any:
-    """Every operator in a tree with choices."""
-    if isinstance(value, Operator):
-        yield value
-    if isinstance(value, Choice):
-        value = value.options
-    elif isinstance(value, Repeat):
-        value = (value.body,)
-    if isinstance(value, Mapping):
-        value = tuple(value.values())
-    if isinstance(value, tuple | list):
-        for v in value:
-            yield from _operators(v)
-    elif is_dataclass(value) and not isinstance(value, type):
-        for f in fields(value):
-            yield from _operators(getattr(value, f.name))

@@ -80,7 +80,7 @@ def gumbel(like: Tensor, generator: torch.Generator) -> Tensor:
 
 def straight_through(soft: Tensor, hard: Tensor) -> Tensor:
     """The hard value with the gradient of the soft one."""
-    return hard + soft - soft.detach()
+    return hard + (soft - soft.detach())  # the sum in brackets is exactly zero
 
 
 def annealed(start: float, end: float, progress: float, how: str = "linear") -> float:

@@ -47,11 +47,11 @@ class GumbelHard(Relaxation):
         return one_path(soft)
 
 
-def one_path(soft: Mapping[str, Tensor]) -> Weights:
-    """The largest option of every decision, straight through."""
+def one_path(soft: Mapping[str, Tensor], by: Mapping[str, Tensor] | None = None) -> Weights:
+    """The option of every decision that is largest by `by`, or by the soft weights, straight through."""
     if not soft:
         return Weights({})
-    chosen = torch.stack([s.detach().argmax() for s in soft.values()]).tolist()
+    chosen = torch.stack([s.detach().argmax() for s in (soft if by is None else by).values()]).tolist()
     values, active = {}, {}
     for (path, s), k in zip(soft.items(), chosen, strict=True):
         hard = torch.zeros_like(s)

@@ -45,4 +45,7 @@ class SingleStage(Relaxation):
             if noise:
                 logits = logits + noise * gumbel(a, draw.generator)
             soft[path] = masked_softmax(logits / tau, blocked_of(draw, path))
-        return one_path(soft)
+        if noise:
+            return one_path(soft)
+        # options whose parameters are nearly equal can be equal after rounding: go by what the selection goes by
+        return one_path(soft, {p: self.probabilities(a, blocked_of(draw, p)) for p, a in parameters.items()})

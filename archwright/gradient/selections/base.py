@@ -23,14 +23,14 @@ CANDIDATES = 20_000
 class Selection(ABC):
     """From architecture parameters to one architecture."""
 
-    def check(self, relaxation: Relaxation) -> None:  # noqa: B027
+    def check(self, relaxation: Relaxation) -> None:
         """See that the selection can be combined with the relaxation.
 
         Raises:
             ConfigurationError: if it cannot, with the reason.
         """
 
-    def after_epoch(self, search: GradientSearch) -> None:  # noqa: B027
+    def after_epoch(self, search: GradientSearch) -> None:
         """An epoch is over: options may be removed for good."""
 
     @property
@@ -42,10 +42,10 @@ class Selection(ABC):
         """The space of a stage's supernet: the decisions of the searched space, perhaps fewer cells."""
         return space
 
-    def carry(self, old: Core, new: Core, stage: int) -> None:  # noqa: B027
+    def carry(self, old: Core, new: Core, stage: int) -> None:
         """Hand over from the supernet of the stage that is over to that of `stage`."""
 
-    def before_epoch(self, search: GradientSearch) -> None:  # noqa: B027
+    def before_epoch(self, search: GradientSearch) -> None:
         """An epoch begins."""
 
     @abstractmethod

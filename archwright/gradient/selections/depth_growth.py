@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from archwright.operators.sequential import flat
 from archwright.operators.skip_dropout import FadingDropout
 from archwright.registry import register
 from archwright.space import Architecture, Space
-from archwright.space.choices import Choice
+from archwright.space.choices import Choice, instances
 
 if TYPE_CHECKING:
     from archwright.gradient.core import Core
@@ -144,7 +144,7 @@ class DepthGrowth(Selection):
 def kept_cells(space: Space, share: float) -> dict[int, Any]:
     """Position in the whole stack -> cell, for a share of each run of cells of the first kind, one at least."""
     cells = list(flat(space.tree.cells))
-    kinds = [frozenset(_names(c)) for c in cells]
+    kinds = [_names(c) for c in cells]
     kept: dict[int, Any] = {}
     for kind, run in groupby(range(len(cells)), key=kinds.__getitem__):
         places = list(run)
@@ -157,21 +157,13 @@ def _first_kind(space: Space) -> set[int]:
     """The decisions of the first cell."""
     if not isinstance(space.tree, CellStack):
         return {d.index for d in space.decisions}
-    names = set(_names(next(iter(flat(space.tree.cells)))))
+    names = _names(next(iter(flat(space.tree.cells))))
     return {d.index for d in space.decisions if d.name in names}
 
 
-def _names(value: Any) -> Iterator[str]:
+def _names(tree: Any) -> set[str]:
     """Names of the choices in a tree."""
-    if isinstance(value, Choice) and value.name:
-        yield value.name
-    inner = value.options if isinstance(value, Choice) else value
-    if isinstance(inner, tuple | list):
-        for v in inner:
-            yield from _names(v)
-    elif is_dataclass(inner) and not isinstance(inner, type):
-        for f in fields(inner):
-            yield from _names(getattr(inner, f.name))
+    return {choice.name for choice in instances(tree, Choice) if choice.name}
 
 
 def _with_dropout(value: Any, rate: float) -> Any:

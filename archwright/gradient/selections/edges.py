@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from archwright.errors import ConfigurationError
@@ -13,6 +12,7 @@ from archwright.operators.skip import Skip
 from archwright.operators.walk import ChoiceNode, annotate
 from archwright.operators.zero import Zero
 from archwright.space import Space
+from archwright.space.choices import instances
 
 NO_EDGE = ("none", "zero")
 SKIPS = ("skip", "skip_connect", "identity", "id")
@@ -33,12 +33,13 @@ def edge_groups(space: Space) -> list[EdgeGroup]:
         ConfigurationError: if there is none.
     """
     found: dict[tuple[int, ...], EdgeGroup] = {}
-    for node in _instances(annotate(space), Node):
-        choices = [next(iter(_choices(e.operator)), None) for e in flat(node.edges) if isinstance(e, Edge)]
-        nones = [_none_of(c) for c in choices]
-        if choices and all(c is not None for c in choices) and all(n is not None for n in nones):
-            decisions = tuple(c.decision for c in choices)  # type: ignore[union-attr]
-            found[decisions] = EdgeGroup(decisions, tuple(nones))  # type: ignore[arg-type]
+    for node in instances(annotate(space), Node):
+        edges = [e for e in flat(node.edges) if isinstance(e, Edge)]
+        choices = [c for e in edges if (c := next(instances(e.operator, ChoiceNode), None)) is not None]
+        nones = [none for c in choices if (none := _none_of(c)) is not None]
+        if edges and len(nones) == len(edges):
+            decisions = tuple(c.decision for c in choices)
+            found[decisions] = EdgeGroup(decisions, tuple(nones))
     if not found:
         raise ConfigurationError(
             "the two-edges rule needs a space of cells whose edges have a 'none' option; use the selection 'argmax'"
@@ -48,11 +49,11 @@ def edge_groups(space: Space) -> list[EdgeGroup]:
 
 def results_of(space: Space) -> set[str]:
     """What the cells of a space give out."""
-    return {cell.result for cell in _instances(annotate(space), Cell)}
+    return {cell.result for cell in instances(annotate(space), Cell)}
 
 
-def _none_of(choice: ChoiceNode | None) -> int | None:
-    for k, option in enumerate(() if choice is None else choice.options):
+def _none_of(choice: ChoiceNode) -> int | None:
+    for k, option in enumerate(choice.options):
         if isinstance(option, Zero) or option in NO_EDGE:
             return k
     return None
@@ -72,27 +73,3 @@ def skip_share(space: Space, code: Any) -> float:
     """Share of skip connections among the active decisions that could be one; 0 if there is none."""
     found = [int(code[d] in skips) for d, skips in skip_options(space).items() if code[d] >= 0]
     return sum(found) / len(found) if found else 0.0
-
-
-def _instances(value: Any, kind: type) -> Any:
-    if isinstance(value, kind):
-        yield value
-    elif isinstance(value, tuple):
-        for v in value:
-            yield from _instances(v, kind)
-    elif isinstance(value, Mapping):
-        yield from _instances(tuple(value.values()), kind)
-    elif is_dataclass(value) and not isinstance(value, type):
-        for f in fields(value):
-            yield from _instances(getattr(value, f.name), kind)
-
-
-def _choices(value: Any) -> Any:
-    if isinstance(value, ChoiceNode):
-        yield value
-    elif isinstance(value, tuple):
-        for v in value:
-            yield from _choices(v)
-    elif is_dataclass(value) and not isinstance(value, type):
-        for f in fields(value):
-            yield from _choices(getattr(value, f.name))

@@ -45,19 +45,26 @@ class Evolution(Selection):
         rng = np.random.default_rng([search.seed, 0xE1])
         space, sign = search.space, 1.0 if search.task.maximize else -1.0
         known: dict[bytes, tuple[float, Architecture]] = {}
-        pool = self._sample(search, self.population, rng)
+        pool = self.first(search, rng)
         for _ in range(self.generations):
             for a in pool:
                 if a.key not in known:
                     known[a.key] = (sign * search.inherited(a, self.batches)[search.task.metric], a)
             best = [a for _, a in sorted(known.values(), key=lambda pair: -pair[0])[: self.parents]]
-            codes = space.codes(best)
-            first, second = (codes[rng.integers(len(codes), size=self.population // 2)] for _ in range(2))
-            crossed = space.crossover(space.architectures(first), space.architectures(second), rng)
-            mutants = space.mutate(space.architectures(first), rng)
-            children = np.concatenate([crossed.codes, mutants.codes])
+            children = self.children(space, space.codes(best), rng)
             pool = list(space.architectures(children[admitted(search, children)]))
         return max(known.values(), key=lambda pair: pair[0])[1]
+
+    def first(self, search: GradientSearch, rng: np.random.Generator) -> list[Architecture]:
+        """The first generation."""
+        return self._sample(search, self.population, rng)
+
+    def children(self, space: Space, parents: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Codes (population, decisions) of the next generation from those of the parents (n, decisions)."""
+        first, second = (parents[rng.integers(len(parents), size=self.population // 2)] for _ in range(2))
+        crossed = space.crossover(space.architectures(first), space.architectures(second), rng)
+        mutants = space.mutate(space.architectures(first), rng)
+        return np.concatenate([crossed.codes, mutants.codes])
 
     def within(self, space: Space, seconds: float, *, epoch_s: float, batch_s: float) -> Evolution:
         """Fewer generations, one at least."""

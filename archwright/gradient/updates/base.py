@@ -32,7 +32,7 @@ class Update(ABC):
             number: of steps so far in the phase where both are trained.
         """
 
-    def check(self, relaxation: Relaxation) -> None:  # noqa: B027
+    def check(self, relaxation: Relaxation) -> None:
         """See that the update can be combined with the relaxation.
 
         Raises:
