@@ -9,6 +9,7 @@ from figures import (
     case,
     exact_share,
     holding,
+    improvement,
     kept,
     least,
     least_ahead,
@@ -81,6 +82,20 @@ LINES = (
         linas_queries,
         200 / 3,
         at_most=True,
+    ),
+    *(
+        Line(
+            "small_datasets",
+            f"Improvement over random architectures after ten trainings, mean of six small datasets: {words}",
+            improvement(method),
+            unit=" %",
+        )
+        for method, words in (
+            ("regularized_evolution(population=5, sample=2)", "regularized evolution"),
+            ("local_search", "local search"),
+            ("bayesian", "Bayesian optimization"),
+            ("random", "random search"),
+        )
     ),
     Line(
         "boshnas",
