@@ -197,3 +197,8 @@ def improvement(method: str) -> Callable[[Any], float | None]:
         return None if not found else sum(found) / len(found)
 
     return read
+
+
+def over_random(content: Any) -> float | None:
+    found = at("pairs", "mean_test_accuracy_percent")(content)
+    return None if not found else found["fbnetv3"] - found["random"]

@@ -13,11 +13,11 @@ Prints JSON and writes benchmarks/results/robot.json.
 from __future__ import annotations
 
 import argparse
-import json
+from functools import partial
 from typing import Any
 
 import numpy as np
-from common import RESULTS, finish
+from common import finish, in_parts
 
 from archwright.benchmarks.protocol import Setting, maker, play
 from archwright.benchmarks.table import TableBenchmark, load
@@ -82,15 +82,9 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=20)
     parser.add_argument("--only", choices=list(TABLES))
     given = parser.parse_args()
-    path = RESULTS / "robot.json"
-    known = json.loads(path.read_text()) if given.only and path.exists() else {}
-    figures: dict[str, Any] = {"target": "a smaller mean rank than every single proxy"}
-    for name, tables in TABLES.items():
-        if given.only in (None, name):
-            figures[name] = compared(tables, given.queries, given.seeds)
-        elif name in known:
-            figures[name] = known[name]
-    finish("robot", figures)
+    parts = {name: partial(compared, tables, given.queries, given.seeds) for name, tables in TABLES.items()}
+    figures = in_parts("robot", parts, given.only)
+    finish("robot", {"target": "a smaller mean rank than every single proxy", **figures})
 
 
 if __name__ == "__main__":
