@@ -201,4 +201,4 @@ def improvement(method: str) -> Callable[[Any], float | None]:
 
 def over_random(content: Any) -> float | None:
     found = at("pairs", "mean_test_accuracy_percent")(content)
-    return None if not found else found["fbnetv3"] - found["random"]
+    return None if not found else found["fbnetv3"] / found["random"]

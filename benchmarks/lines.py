@@ -102,8 +102,8 @@ LINES = (
         "joint_search",
         "Pairs of network and recipe after 48 trainings under a limit: test accuracy of FBNetV3's over random search's",
         over_random,
-        0,
-        unit=" points",
+        1,
+        unit="x",
     ),
     Line(
         "boshnas",
