@@ -2,7 +2,7 @@
 
     python benchmarks/boshnas.py            # about three minutes on one core
 
-Strategies propose among the listed networks only (`benchmarks/listed.py`); nine of the 500 repeat another. Random
+Strategies propose among the listed networks only (`archwright/benchmarks/listed.py`); nine of the 500 repeat another. Random
 search and evolution may query all of them, BOSHNAS a quarter of them.
 """
 
