@@ -51,10 +51,18 @@ def write(name: str, figures: dict[str, Any]) -> None:
     _write(name, json.dumps(described(figures), indent=1))
 
 
+def shown(argument: str) -> str:
+    """An argument as it is written down: a path of this machine becomes a word for what it was."""
+    if not argument.startswith("/"):
+        return argument
+    return "PEERS" if "python" in Path(argument).name else "FOLDER"
+
+
 def described(figures: dict[str, Any]) -> dict[str, Any]:
     """Figures with the command, the machine and its load."""
     return {
-        "command": "python " + " ".join([os.path.relpath(sys.argv[0], Path(__file__).parents[1]), *sys.argv[1:]]),
+        "command": "python "
+        + " ".join([os.path.relpath(sys.argv[0], Path(__file__).parents[1]), *map(shown, sys.argv[1:])]),
         "date": time.strftime("%Y-%m-%d"),
         "machine": machine(),
         "load_average": round(os.getloadavg()[0], 2),

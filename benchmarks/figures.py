@@ -135,15 +135,24 @@ def most_memory(kind: str) -> Callable[[Any], float | None]:
     return read
 
 
-def runs_within(content: Any) -> float | None:
-    """Of all planned runs; one that is not there yet is not within."""
-    planned = content["settings"]["seeds"] * len(content["settings"]["forms"].split(","))
-    return 100.0 * sum(abs(r["error_percent"]) <= 5.0 for r in content["searches"]) / planned
+def runs_within(form: str, runs: int = 5) -> Callable[[Any], float | None]:
+    """Of all planned runs of a form; one that is not there yet is not within."""
+
+    def read(content: Any) -> float | None:
+        errors = [abs(r["error_percent"]) for r in content["searches"] if r["form"] == form]
+        return 100.0 * sum(e <= 5.0 for e in errors) / runs if errors else None
+
+    return read
 
 
-def saved(content: Any) -> float | None:
-    found = {e["budget"]: e["saved_share_median"] for d in dicts(content) for e in d.get("evolution", [])}
-    return None if not found else 100.0 * found[min(found)]
+def saved(trials: int, *, repeating: bool = False) -> Callable[[Any], float | None]:
+    """Evaluations that a cache saves in so many trials of evolution, in percent."""
+
+    def read(content: Any) -> float | None:
+        found = content["evolution_that_may_repeat_a_code"] if repeating else content["evolution"]["after"]
+        return 100.0 * found[str(trials)]["saved_share_median"]
+
+    return read
 
 
 def median_queries(part: str, table: int) -> Callable[[Any], float | None]:

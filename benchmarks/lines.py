@@ -35,7 +35,19 @@ RANKED = (
     ("k_mixture, 40 epochs", "mixture of four supernets"),
     ("each alone, one seed", "each trained alone, one seed"),
 )
+RARTS, OURS = "rarts on darts, over first order", "python benchmarks/search_step.py --method darts --kernels off"
 NB201 = "--method darts --space nasbench201 --batch 32"
+LATENCY = (
+    ("proxylessnas", "ProxylessNAS's linear term"),
+    ("fbnet", "FBNet's factor"),
+    ("budget", "augmented Lagrangian"),
+)
+POOLED = (
+    ("1 sets, 40 epochs", "one supernet"),
+    ("4 sets, 40 epochs", "mixture of four, as many steps in all"),
+    ("4 sets, 160 epochs", "mixture of four, as many steps for each"),
+    ("each alone, one seed", "each trained alone, one seed"),
+)
 RUNS = "python benchmarks/scalesim_runs.py --python PEERS --out FOLDER"
 CASES = "python benchmarks/hardware_cases.py FOLDER"
 LINES = (
@@ -160,6 +172,18 @@ LINES = (
         unit="x",
     ),
     Line(
+        "gbdt_predictor",
+        "Kendall's tau of boosted trees less that of perceptrons, 200 labels, worst of five tables",
+        at("least_gbdt_minus_mlp"),
+        0,
+    ),
+    Line(
+        "gbdt_predictor",
+        "Points of mean accuracy that pruning by SHAP gains, mean of 10 seeds, worst of five tables",
+        at("least_mean_gained_by_pruning"),
+        0,
+    ),
+    Line(
         "engine_overhead",
         "Optuna's journal over archwright, time of a trial with its log",
         at("log", "optuna_over_archwright"),
@@ -243,6 +267,15 @@ LINES = (
             command='python benchmarks/search_step.py --method METHOD --peer "PEER" --record NAME',
         )
         for kind, words in (("pure_torch", "pure PyTorch"), ("with_kernels", "with compiled kernels"))
+    ),
+    Line(
+        "search_step",
+        "Peak memory of a RARTS step, its second copy of the weights included, over first-order DARTS",
+        lambda c: 1.0 / c["comparisons"][RARTS]["pure_torch"]["peak_memory_mb_ratio"],
+        1.3,
+        at_most=True,
+        unit="x",
+        command=f'python benchmarks/search_step.py --method rarts --peer "{OURS}" --record "{RARTS}"',
     ),
     Line(
         "path_step",
@@ -330,6 +363,21 @@ LINES = (
         command="python benchmarks/hardware_peers.py --python PEERS_PYTHON --peers genz",
     ),
     Line(
+        "activation_ranges",
+        "INT8 error of a small convolutional encoder over that of a small vision transformer",
+        lambda c: 10 ** (c["convolutions_less_transformer_db"] / 10),
+        1,
+        at_most=True,
+        unit="x",
+        command="python benchmarks/activation_ranges.py",
+    ),
+    Line(
+        "activation_ranges",
+        "Rank correlation of the range statistic and the measured INT8 error (Spearman)",
+        at("rank_correlation_of_statistic_and_error"),
+        command="python benchmarks/activation_ranges.py",
+    ),
+    Line(
         "hardware_cases",
         "Dataflow accelerators: cases with the reference's latency",
         exact_share("dataflow.latency.all"),
@@ -366,11 +414,27 @@ LINES = (
     Line("hardware_speed", "Systolic model, cycles only", throughput("systolic.cycles_only"), 10),
     Line("hardware_speed", "Decoder model, million deployments a second", throughput("llm.genz_latency"), 0.5),
     Line("hardware_speed", "Dataflow model (Eyeriss), million designs a second", throughput("dataflow.eyeriss"), 1),
-    Line("hashing", "Evaluations saved by functional hashing in 200 trials of evolution, median", saved, 20, unit=" %"),
+    Line(
+        "hashing",
+        "Evaluations saved by functional hashing in 200 trials of evolution as published, median",
+        saved(200, repeating=True),
+        20,
+        unit=" %",
+    ),
+    *(
+        Line(
+            "hashing",
+            f"the same in {trials} trials of ours, which never proposes a code twice",
+            saved(trials),
+            20,
+            unit=" %",
+        )
+        for trials in (200, 600)
+    ),
     Line(
         "hashing",
         "Wrong collisions among pairs that collide",
-        lambda c: 100 * c["functional_hash"]["false_collisions_share"],
+        lambda c: 100 * c["functional_hash"]["sensitive"]["false_collisions_share"],
         unit=" %",
     ),
     *(
@@ -423,6 +487,13 @@ LINES = (
         93.5,
         unit=" %",
     ),
+    Line(
+        "one_shot",
+        "the same recipe with fresh seeds",
+        at("summary", "best_recipe_with_fresh_seeds", "mean"),
+        93.5,
+        unit=" %",
+    ),
     Line("one_shot", "the same, random cells", at("random_cells", "cifar10", "mean"), unit=" %"),
     Line(
         "one_shot",
@@ -458,12 +529,15 @@ LINES = (
         at_most=True,
         unit="x",
     ),
-    Line(
-        "one_shot_budget",
-        "Latency targets met within 5 % when measured again, share of the runs",
-        runs_within,
-        100,
-        unit=" %",
+    *(
+        Line(
+            "one_shot_budget",
+            f"Latency targets met within 5 % when measured again, share of five runs: {words}",
+            runs_within(form),
+            100,
+            unit=" %",
+        )
+        for form, words in LATENCY
     ),
     *(
         Line(
@@ -472,5 +546,13 @@ LINES = (
             at("methods", name, "kendall_tau"),
         )
         for name, words in RANKED
+    ),
+    *(
+        Line(
+            "one_shot_pooling",
+            f"Kendall's tau of inherited accuracy, 36 places of down-samplings in a ResNet-20: {words}",
+            at("methods", name, "kendall_tau"),
+        )
+        for name, words in POOLED
     ),
 )

@@ -82,6 +82,8 @@ def main() -> None:
         macs = float(cost.evaluate(space.codes([nets["softmax"]]))["macs_m"][0])
         found = searched(space, task, cost, options.budget * macs, options.search_epochs)
         figures["found_code"] = np.asarray(found.code).tolist()
+        if not options.dry:
+            write("mixed_attention", figures)
     nets["found"] = space.architectures(np.array([figures["found_code"]]))[0]
     figures["attentions_found"] = [
         type(space.option_value(d, int(k))).__name__

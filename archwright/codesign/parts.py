@@ -18,10 +18,10 @@ from archwright.search.pareto import front_mask
 from archwright.search.problem import Problem
 from archwright.search.trial import Trial
 
-LABELS = 256  # networks of a task that unseen ones are predicted from: the latest
+LABELS = 512  # networks of a task that unseen ones are predicted from: the latest
 NUGGET = 0.02  # of the kernel's diagonal
 SWEEPS = 8  # of the alternating fit
-POOL = 24  # networks of a task that combinations are drawn from
+POOL = 48  # networks of a task that combinations are drawn from
 
 
 class PartModel:
@@ -79,7 +79,7 @@ class PartModel:
 
     def _around(self, task: str, kept: np.ndarray, at: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Unseen networks (k, decisions) one decision from kept ones (rows), and their predicted losses (k, goals)."""
-        codes = np.stack([np.frombuffer(key, dtype=np.int16) for key in self._seen[task]])
+        codes = np.stack(list(map(_code, self._seen[task])))
         centres = codes[rng.choice(kept, 8 * POOL)].copy()
         rows, column = np.arange(len(centres)), rng.integers(0, centres.shape[1], len(centres))
         for d in np.unique(column):  # another option that some network has
@@ -88,28 +88,46 @@ class PartModel:
             centres[own, d] = rng.choice(options, len(own))
         fresh = np.unique(centres, axis=0)
         fresh = fresh[[c.tobytes() not in self._seen[task] for c in fresh]]
-        factors = [(sign, *self._fit(task, metric)) for metric, sign in self.goals]
-        labels = np.flatnonzero(np.isfinite([f for _, f, _ in factors]).all(axis=0))[-LABELS:]
-        if not len(fresh) or len(labels) < 2 * codes.shape[1]:
-            return fresh[:0], np.zeros((0, len(factors)))
-        gram = _likeness(codes[labels], codes[labels])
-        cross = _likeness(fresh, codes[labels])
-        targets = np.stack([f[labels] for _, f, _ in factors], axis=1)
-        mean = targets.mean(axis=0)
-        weights = np.linalg.solve(gram + NUGGET * gram[0, 0] * np.eye(len(labels)), targets - mean)
-        logs = mean + cross @ weights + np.array([h[at] for _, _, h in factors])
-        return fresh, np.array([sign for sign, _, _ in factors]) * np.exp(logs)
+        fresh = fresh[: len(fresh) if self._labels(task) is not None else 0]
+        losses = [sign * np.exp(self._logs(task, m, fresh) + self._fit(task, m)[1][at]) for m, sign in self.goals]
+        return fresh, np.stack(losses, axis=1)
+
+    def _labels(self, task: str) -> np.ndarray | None:
+        """The latest networks whose factors are known for every goal; None while there are too few."""
+        known = np.isfinite([self._fit(task, metric)[0] for metric, _ in self.goals]).all(axis=0)
+        labels = np.flatnonzero(known)[-LABELS:]
+        return labels if len(labels) >= 2 * len(self.tasks[task]) else None
+
+    def _logs(self, task: str, metric: str, codes: np.ndarray) -> np.ndarray:
+        """Logarithms of networks' factors (n,): as fitted where they were seen, else by kernel ridge regression."""
+        factors, _ = self._fit(task, metric)
+        rows = np.array([self._seen[task].get(c.tobytes(), -1) for c in codes], dtype=np.int64)
+        out = np.where(rows >= 0, np.append(factors, np.nan)[rows], np.nan)
+        labels, new = self._labels(task), np.flatnonzero(np.isnan(out))
+        if labels is not None and len(new):
+            known = np.stack(list(map(_code, self._seen[task])))[labels]
+            gram = _likeness(known, known)
+            mean = factors[labels].mean()
+            weights = np.linalg.solve(gram + NUGGET * gram[0, 0] * np.eye(len(labels)), factors[labels] - mean)
+            out[new] = mean + _likeness(codes[new], known) @ weights
+        return out
+
+    def total(self, metric: str, codes: np.ndarray) -> np.ndarray:
+        """Sum over the tasks of a goal that does not depend on the hardware, (n,); NaN where nothing is known."""
+        logs = [self._logs(task, metric, np.ascontiguousarray(codes[:, d])) for task, d in self.tasks.items()]
+        return np.exp(logs).sum(axis=0)
 
     def propose(
-        self, machine: np.ndarray, n: int, rng: np.random.Generator, *, unseen: bool = False
+        self, machine: np.ndarray, n: int, rng: np.random.Generator, *, new: bool
     ) -> list[dict[str, np.ndarray]]:
-        """Combinations of networks for one machine that no other combination is predicted to dominate.
+        """Combinations of networks for one machine within the limits.
 
         Args:
             machine: codes of the hardware's decisions.
-            n: combinations to draw.
+            n: combinations at most.
             rng: of the draws.
-            unseen: join networks too that are only predicted.
+            new: whether to join networks that were not seen and are predicted to be good, each of them once, to learn
+                about them; otherwise those that were seen, such that no other combination is predicted to dominate.
 
         Returns:
             task -> code of its decisions, one mapping a combination.
@@ -117,32 +135,48 @@ class PartModel:
         at = self._machines.get(np.asarray(machine, dtype=np.int16).tobytes())
         if at is None or len(self.goals) != 2 or not self.tasks:
             return []
-        codes, losses = [], []
-        for task in self.tasks:
-            values = np.stack([sign * np.exp(f + h[at]) for m, sign in self.goals for f, h in [self._fit(task, m)]], 1)
-            known = np.flatnonzero(np.isfinite(values).all(axis=1))
-            if not len(known):
-                return []
-            kept = known[_best(values[known], POOL)]
-            keys = list(self._seen[task])
-            networks, promised = np.stack([np.frombuffer(keys[i], dtype=np.int16) for i in kept]), values[kept]
-            if unseen:
-                fresh, predicted = self._around(task, kept, at, rng)
-                networks, promised = np.concatenate([networks, fresh]), np.concatenate([promised, predicted])
-                best = _best(promised, POOL)
-                networks, promised = networks[best], promised[best]
-            codes.append(networks)
-            losses.append(promised)
-        draws = np.stack([rng.integers(0, len(c), 64 * n) for c in codes], axis=1)
-        total = np.sum([v[draws[:, k]] for k, v in enumerate(losses)], axis=0)
+        pools = [self._pool(task, at, n, rng, new) for task in self.tasks]
+        if not all(len(codes) for codes, _ in pools):
+            return []
+        draws = np.stack([rng.integers(0, len(codes), 64 * n) for codes, _ in pools], axis=1)
+        total = np.sum([losses[draws[:, k]] for k, (_, losses) in enumerate(pools)], axis=0)
         inside = np.ones(len(total), dtype=bool)
         for j, (metric, _) in enumerate(self.goals):
             if metric in self.limits:
                 inside &= total[:, j] <= self.limits[metric]
         rows = np.flatnonzero(inside)
-        rows = rows[front_mask(total[rows])]
-        picked = rng.permutation(rows)[:n]
-        return [{t: codes[k][draws[r, k]] for k, t in enumerate(self.tasks)} for r in picked]
+        best = _once(draws, rows, n) if new else rng.permutation(rows[front_mask(total[rows])])[:n].tolist()
+        return [{t: pools[k][0][draws[r, k]] for k, t in enumerate(self.tasks)} for r in best]
+
+    def _pool(self, task: str, at: int, n: int, rng: np.random.Generator, new: bool) -> tuple[np.ndarray, np.ndarray]:
+        """The best networks of a task that were seen, or neighbours of them that were not, and their losses."""
+        values = np.stack([sign * np.exp(f + h[at]) for m, sign in self.goals for f, h in [self._fit(task, m)]], axis=1)
+        known = np.flatnonzero(np.isfinite(values).all(axis=1))
+        kept = known[_best(values[known], POOL)]
+        if not len(kept):
+            return np.zeros((0, 0), dtype=np.int16), values[:0]
+        if new:
+            fresh, predicted = self._around(task, kept, at, rng)
+            best = _best(predicted, 2 * n)
+            return fresh[best], predicted[best]
+        keys = list(self._seen[task])
+        return np.stack([_code(keys[i]) for i in kept]), values[kept]
+
+
+def _once(draws: np.ndarray, rows: np.ndarray, n: int) -> list[int]:
+    """The first n rows whose networks (columns) no earlier one has."""
+    used: list[set[int]] = [set() for _ in range(draws.shape[1])]
+    picked: list[int] = []
+    for row in rows.tolist():
+        if len(picked) < n and not any(v in seen for v, seen in zip(draws[row].tolist(), used, strict=True)):
+            picked.append(row)
+            for v, seen in zip(draws[row].tolist(), used, strict=True):
+                seen.add(v)
+    return picked
+
+
+def _code(key: bytes) -> np.ndarray:
+    return np.frombuffer(key, dtype=np.int16)
 
 
 def _likeness(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -10,9 +10,9 @@ from typing import ClassVar
 
 from archwright.costs.base import AdditiveCost, Columns
 from archwright.costs.energy import format_mac
-from archwright.costs.formats import number_format
 from archwright.costs.kernels import PRODUCT, kernels_of
 from archwright.costs.workload import OperatorRows
+from archwright.formats import number_format
 from archwright.operators.base import Shape
 from archwright.registry import register
 from archwright.space import Space

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from archwright.costs.arrays import Array
-from archwright.costs.formats import Format
+from archwright.formats import Format
 
 ADD_PJ: Mapping[str, float] = MappingProxyType({"int8": 0.03, "int16": 0.05, "int32": 0.1, "fp16": 0.4, "fp32": 0.9})
 MUL_PJ: Mapping[str, float] = MappingProxyType({"int8": 0.2, "int32": 3.1, "fp16": 1.1, "fp32": 3.7})

@@ -10,7 +10,7 @@ from math import prod
 
 import numpy as np
 
-from archwright.costs.formats import FORMATS, Format, block_scales, in_blocks, nearest_values, out_of_blocks
+from archwright.formats import FORMATS, Format, block_scales, in_blocks, nearest_values, out_of_blocks
 
 Packed = dict[str, np.ndarray]
 _E4M3 = FORMATS["mxfp8"]

@@ -69,6 +69,16 @@ class Window(NamedTuple):
     channels: Array
     stride: Array
 
+    @property
+    def positions(self) -> Array:
+        """Output positions, N."""
+        return self.height * self.width
+
+    @property
+    def products(self) -> Array:
+        """Products per output, W."""
+        return self.kernel_height * self.kernel_width * self.channels
+
 
 def dataflow_codes(dataflow: str | Array) -> int | Array:
     """Code of a dataflow name, or the codes unchanged.
@@ -122,7 +132,10 @@ def cycles_of(
 ) -> Array:
     """Stall-free cycles: folds x (time + skew of rows and columns, + loading of the stationary operand)."""
     code = dataflow_codes(dataflow)
-    laid = fold(n_out, window, filters, rows, cols, code)
+    return _cycles(fold(n_out, window, filters, rows, cols, code), rows, cols, code, compat)
+
+
+def _cycles(laid: Fold, rows: Array, cols: Array, code: int | Array, compat: Compat) -> Array:
     loading = (0 if code == 0 else rows) if isinstance(code, int) else where(code == 0, 0.0, rows)
     total = laid.row_folds * laid.col_folds * (laid.time + rows + cols + loading - 2)
     return total - 1 if compat == "scalesim" else total
@@ -143,8 +156,7 @@ def counts_of(
     laid = fold(n_out, window, filters, rows, cols, code)
     stationary = code == 0
     folds = laid.row_folds * laid.col_folds
-    loading = (0 if stationary else rows) if isinstance(code, int) else where(stationary, 0.0, rows)
-    cycles = folds * (laid.time + rows + cols + loading - 2)
+    cycles = _cycles(laid, rows, cols, code, compat)
     macs = n_out * window * filters
     resident = laid.spatial_rows * laid.spatial_cols
     streamed = laid.col_folds * laid.spatial_rows * laid.time
@@ -161,8 +173,6 @@ def counts_of(
         ofmap = where(stationary, drained, folded)
         ifmap = where(code == 2, resident, streamed)
         filter_ = where(stationary, folded, where(code == 2, streamed, resident))
-    if compat == "scalesim":
-        cycles = cycles - 1
     return Counts(cycles, macs / (cycles * rows * cols), ifmap, filter_, ofmap)
 
 
@@ -218,9 +228,8 @@ def traffic_of(
         compat: "scalesim" adds the padding of the simulator's first drained line to the output count.
     """
     code = dataflow_codes(dataflow)
-    n_out = geometry.height * geometry.width
-    window = geometry.kernel_height * geometry.kernel_width * geometry.channels
-    laid = fold(n_out, window, filters, rows, cols, code)
+    window = geometry.products
+    laid = fold(geometry.positions, window, filters, rows, cols, code)
     ifmap_active = active_elements(buffers_bytes[0], word_bytes=word_bytes)
     filter_active = active_elements(buffers_bytes[1], word_bytes=word_bytes)
     output_stationary, input_stationary = code == 0, code == 2
@@ -244,8 +253,7 @@ def _ifmap_reads(geometry: Window, laid: Fold, rows: Array, block: Array, active
     the next output line shares, and half of the block's own lines. Weight stationary folds hold one slice of the
     window at all positions; without room for such slices one stride apart, each slice is read in full.
     """
-    g, inputs = geometry, unique_inputs(geometry)
-    window = g.kernel_height * g.kernel_width * g.channels
+    g, window, inputs = geometry, geometry.products, unique_inputs(geometry)
     streamed = where(code == 2, 1.0, laid.col_folds) * inputs
 
     lines = block / g.width
@@ -317,29 +325,31 @@ def run(
     code = dataflow_codes(dataflow)
     values = [*geometry, filters, rows, cols, code, *buffers_bytes]
     if is_tensor(*values):
-        n_out, window = (
-            geometry.height * geometry.width,
-            (geometry.kernel_height * geometry.kernel_width * geometry.channels),
-        )
-        return (
-            counts_of(n_out, window, filters, rows, cols, code, compat=compat),
-            traffic_of(geometry, filters, rows, cols, code, buffers_bytes, compat=compat),
-        )
+        return _both(geometry, filters, rows, cols, code, buffers_bytes, compat)
     shape = np.broadcast_shapes(*(np.shape(v) for v in values))
     flat = [v if np.ndim(v) == 0 else np.broadcast_to(as_float(v), shape).reshape(-1) for v in values]
     total = int(np.prod(shape, dtype=np.int64))
     out = np.empty((8, total))
     for start in range(0, total, _CHUNK):
         part = [v if np.ndim(v) == 0 else v[start : start + _CHUNK] for v in flat]
-        _run_piece(part, compat, out[:, start : start + _CHUNK])
+        k, r, c, kind, *sizes = part[6:]
+        counts, traffic = _both(Window(*part[:6]), k, r, c, kind, (sizes[0], sizes[1], sizes[2]), compat)
+        for line, value in zip(out[:, start : start + _CHUNK], (*counts, *traffic), strict=True):
+            line[...] = value
     rows_out = [column.reshape(shape) for column in out]
     return Counts(*rows_out[:5]), Traffic(*rows_out[5:])
 
 
-def _run_piece(part: list[Array], compat: Compat, out: np.ndarray) -> None:
-    geometry, (filters, rows, cols, code, *buffers) = Window(*part[:6]), part[6:]
-    window = geometry.kernel_height * geometry.kernel_width * geometry.channels
-    counts = counts_of(geometry.height * geometry.width, window, filters, rows, cols, code, compat=compat)
-    traffic = traffic_of(geometry, filters, rows, cols, code, (buffers[0], buffers[1], buffers[2]), compat=compat)
-    for line, value in zip(out, (*counts, *traffic), strict=True):
-        line[...] = value
+def _both(
+    geometry: Window,
+    filters: Array,
+    rows: Array,
+    cols: Array,
+    code: int | Array,
+    buffers_bytes: tuple[Array, Array, Array],
+    compat: Compat,
+) -> tuple[Counts, Traffic]:
+    return (
+        counts_of(geometry.positions, geometry.products, filters, rows, cols, code, compat=compat),
+        traffic_of(geometry, filters, rows, cols, code, buffers_bytes, compat=compat),
+    )

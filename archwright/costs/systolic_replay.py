@@ -215,16 +215,7 @@ def replayed_traffic(
 ) -> Traffic:
     """DRAM accesses of a stall-free SCALE-Sim run; arguments as in `systolic.traffic_of`, whole numbers.
 
-    Args:
-        geometry: output positions, kernel, channels and stride.
-        filters: K.
-        rows: R of the array.
-        cols: C of the array.
-        dataflow: name or codes.
-        buffers_bytes: sizes of the input, filter and output buffers.
-        input_size: height and width of the input with its padding, where windows reach past it; otherwise what the
-            windows touch.
-        word_bytes: bytes of an element.
+    `input_size` is the height and width of the input with its padding, where windows reach past it.
     """
     code = dataflow_codes(dataflow)
     traffic = traffic_of(geometry, filters, rows, cols, code, buffers_bytes, word_bytes=word_bytes, compat="scalesim")

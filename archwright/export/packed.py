@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from archwright.costs.formats import Format
 from archwright.costs.packing import pack, unpack
 from archwright.errors import ExportError
 from archwright.export.weights import exported_state, load_exported, parameter_names
+from archwright.formats import Format
 from archwright.nets.build import Network
 
 

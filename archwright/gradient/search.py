@@ -31,6 +31,7 @@ from archwright.gradient.step import Stepper
 from archwright.nets.checkpoint import TrainState
 from archwright.nets.compiled import Compiled
 from archwright.nets.flow import Weights
+from archwright.nets.train import to_format
 from archwright.space import Architecture, Space
 from archwright.tasks.base import Task
 
@@ -101,7 +102,7 @@ class GradientSearch:
         core = made.to(self.device)
         core.compiled = self._compiled()
         if len(shape) == 3:
-            core.supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            to_format(core.supernet, torch.channels_last)
         if distributed.active():
             core.supernet.join_norms()
             distributed.synchronise(core)

@@ -60,10 +60,11 @@ def restore(search: GradientSearch, state: TrainState) -> None:
         restore_optimizer(s.architecture, state.part("architecture"))
     copies = state.part("copy rarts")
     if copies:
-        s.add_copy("rarts", RARTS.second_copy(search.core))
-        restore_net(s.extra["rarts"].supernet, copies, "search state")
-        if search.core.companion is not None:
-            restore_net(s.extra["rarts"].companion, state.part("copy companion rarts"), "search state")  # type: ignore[arg-type]
+        twin = RARTS.second_copy(search.core)
+        s.add_copy("rarts", twin)
+        restore_net(twin.supernet, copies, "search state")
+        if twin.companion is not None:
+            restore_net(twin.companion, state.part("copy companion rarts"), "search state")
         restore_optimizer(s.extra_optimizers["rarts"], state.part("copy optimizer rarts"))
     blocked = notes["blocked"].items()
     search.core.blocked = {path: torch.tensor(mask, device=search.device) for path, mask in blocked}

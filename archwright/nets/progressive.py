@@ -92,8 +92,8 @@ def codes_of(space: Space, phase: Phase) -> dict[int, set[int]]:
         top = int(largest.code[decision.index])
         if top < 0:
             top = decision.size - 1
-        near = sorted(range(decision.size), key=lambda k, t=top: abs(k - t))[:keep]  # type: ignore[misc]
-        out[decision.index] = set(near)
+        near = np.argsort(np.abs(np.arange(decision.size) - top), kind="stable")
+        out[decision.index] = set(near[:keep].tolist())
     return out
 
 

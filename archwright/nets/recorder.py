@@ -209,11 +209,16 @@ class Recorder(Walker):
         terms: list[Term] = []
         for row in found:
             resolved, own, output = self.grids.table[row]
-            small = tuple(self.narrowed(n, s, o) for n, s, o in zip(inputs, shapes, own, strict=True))
-            module = self._layer(placed(resolved, site), own, output)
             factor = Joint(paths, torch.from_numpy(rows.ids == row))
-            terms.append(((factor,), self.add(ModuleNode(small, self.count, module)), output))
+            terms.append(((factor,), self._call(placed(resolved, site), inputs, shapes, own, output), output))
         return terms
+
+    def _call(
+        self, leaf: Leaf, inputs: tuple[int, ...], shapes: tuple[Shape, ...], own: tuple[Shape, ...], output: Shape
+    ) -> int:
+        """The number of a leaf's result on the first channels of larger values, as many as it reads."""
+        small = tuple(self.narrowed(n, s, o) for n, s, o in zip(inputs, shapes, own, strict=True))
+        return self.add(ModuleNode(small, self.count, self._layer(leaf, own, output)))
 
     def _layer(self, leaf: Leaf, shapes: tuple[Shape, ...], output: Shape) -> nn.Module:
         """A layer of shared weights; compiled code has its own, as it may not meet what other runs leave in them."""
@@ -299,10 +304,8 @@ class Recorder(Walker):
             resolved, own, _ = self.grids.table[int(grid.ids[tuple(index)])]
             own = own if joined else shapes
             output = resolved.output(*own)
-            small = tuple(self.narrowed(n, s, o) for n, s, o in zip(inputs, shapes, own, strict=True))
-            module = self._layer(placed(resolved, site), own, output)
             factors = tuple(Pick(self.paths[d], k) for d, k in zip(grid.decisions, index, strict=True))
-            terms.append((factors, self.add(ModuleNode(small, self.count, module)), output))
+            terms.append((factors, self._call(placed(resolved, site), inputs, shapes, own, output), output))
         return terms
 
     def _widest(self, grid: Grid, axis: int) -> int:

@@ -23,7 +23,7 @@ from archwright.errors import SpaceError
 if TYPE_CHECKING:
     from torch import nn
 
-    from archwright.costs.formats import Format
+    from archwright.formats import Format
 
 Shape = tuple[int, ...]  # without the batch axis: (C, H, W) image, (C, L) series, (L, D) tokens, (F,) features
 

@@ -1,7 +1,7 @@
 """Linear map in number formats with shared scales: MXINT, MXFP, NVFP4, NVINT4 and plain integers, as choices.
 
-The formats and their exact grids are those of `costs/formats.py` (OCP Microscaling Formats 1.0; Chen et al., INT vs FP,
-arXiv 2510.25602). Blocks run along the input features, as products sum over them.
+The formats and their exact grids are those of `archwright/formats.py` (OCP Microscaling Formats 1.0; Chen et al., INT
+vs FP, arXiv 2510.25602). Blocks run along the input features, as products sum over them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from archwright.costs.formats import Format, number_format
+from archwright.formats import Format, number_format
 from archwright.operators.base import Counts, Example, Layer, Leaf, Shape
 from archwright.operators.rules import positive, ranked, tally
 from archwright.registry import register
@@ -88,7 +88,7 @@ def _literal(f: Format) -> tuple[int, int, int, int, str]:
 class FormatLinear(Leaf):
     """Linear map of features (F,) or tokens (L, D) whose `weights` and `inputs` are in named number formats.
 
-    Names are those of `costs.formats.FORMATS`; either may be a choice.
+    Names are those of `archwright.formats.FORMATS`; either may be a choice.
     """
 
     elastic: ClassVar[frozenset[str]] = frozenset({"features"})

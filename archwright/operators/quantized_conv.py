@@ -14,8 +14,8 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from archwright.costs.formats import Format
 from archwright.errors import SpaceError
+from archwright.formats import Format
 from archwright.operators.base import Counts, Example, Layer, Leaf, Shape
 from archwright.operators.conv import Conv
 from archwright.operators.rules import activation_class, image, lean, positive, same_padding

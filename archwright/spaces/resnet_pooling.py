@@ -22,7 +22,12 @@ from archwright.space import Space, constraint, oneof
 @register(
     "spaces",
     "resnet_pooling",
-    labels={"family": "macro", "inputs": "images", "small": {"widths": (4, 8), "downsamplings": 1}},
+    labels={
+        "family": "macro",
+        "inputs": "images",
+        "mixed": False,  # values before and after a down-sampling cannot be summed; sampled paths share weights
+        "small": {"widths": (4, 8), "downsamplings": 1},
+    },
 )
 def resnet_pooling(
     input_shape: Shape,

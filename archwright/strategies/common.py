@@ -153,11 +153,17 @@ class Prescreen:
 
 
 class Proposals:
-    """Hands out architectures that were not proposed before, within the limits as far as cheap evaluators can tell."""
+    """Hands out architectures that were not proposed before, within the limits as far as cheap evaluators can tell.
 
-    def __init__(self, problem: Problem) -> None:
+    Args:
+        problem: what is searched.
+        screened: whether to look at the limits; False for strategies that do so themselves.
+    """
+
+    def __init__(self, problem: Problem, *, screened: bool = True) -> None:
         self.space = problem.space
         self.prescreen = Prescreen(problem)
+        self._screens = screened and bool(self.prescreen)
         self.seen: set[bytes] = set()
         self._rest: np.ndarray | None = None  # members not proposed, once the space was enumerated
 
@@ -200,7 +206,7 @@ class Proposals:
         for attempt in range(ROUNDS):
             made = make(max(AT_ONCE, min(wanted << attempt, max(wanted, 512))), rng)
             rows, keys = self._new(made, held)
-            violation = self.prescreen.violation(made[rows]).tolist() if self.prescreen and rows else [0.0] * len(rows)
+            violation = self.prescreen.violation(made[rows]).tolist() if self._screens and rows else [0.0] * len(rows)
             for row, key, broken in zip(rows, keys, violation, strict=True):
                 if broken:
                     spare.append((broken, len(spare), made.codes[row]))
@@ -240,7 +246,7 @@ class Proposals:
         left = [code for code in self._rest if code.tobytes() not in self.seen]
         self._rest = np.array(left, np.int16).reshape(len(left), self._rest.shape[1])
         picked = rng.permutation(len(left))
-        if self.prescreen and len(left):
+        if self._screens and len(left):
             violation = self.prescreen.violation(Architectures(self.space, self._rest))
             picked = picked[np.argsort(violation[picked], kind="stable")]
         chosen = [left[i] for i in picked[:n]]

@@ -18,7 +18,7 @@ from archwright.search.problem import Problem
 from archwright.space.architecture import Architectures
 from archwright.space.space import Space
 from archwright.strategies.common import check_option
-from archwright.strategies.pool import Candidates, Pool
+from archwright.strategies.pool import DRAWN, Candidates, Pool
 from archwright.strategies.predicted import InOrder, best_codes, starts_of
 from archwright.strategies.rounds import PredictorRounds
 
@@ -57,7 +57,7 @@ class GBDTSearch(PredictorRounds):
         seed: int = 0,
         starts: int | None = None,
         round_size: int = 5,
-        drawn: int = 1600,
+        drawn: int = DRAWN,
         prune: int = 0,
         rounds: int = 100,
     ) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from contextlib import suppress
 
 import numpy as np
 
@@ -66,10 +67,11 @@ def python_topics(
 
 def _chapters() -> list[list[str]]:
     """The words of each chapter, in lower case."""
-    try:
-        from pydoc_data.topics import topics
-    except ImportError:
-        topics = {}
+    topics: dict[str, str] = {}
+    with suppress(ImportError):
+        from pydoc_data import topics as pages
+
+        topics = pages.topics
     missing = [c for c in CHAPTERS if c not in topics]
     if missing:
         raise ConfigurationError(

@@ -6,7 +6,7 @@ import pytest
 from archwright.benchmarks import protocol
 from archwright.benchmarks.protocol import Played, bench, parse_strategy, queries_until, regret_of
 from archwright.benchmarks.statistics import interval, lower_median, mann_whitney, ranks_over, summary_of
-from archwright.benchmarks.table import TableBenchmark
+from archwright.benchmarks.table import TableBenchmark, load
 from archwright.errors import ConfigurationError
 from archwright.space import Space, oneof
 
@@ -182,6 +182,17 @@ def test_multi_fidelity_strategies_start_at_the_lowest_fidelity_of_the_table(str
         assert min(asked) >= lowest
         played = protocol.play(protocol.Setting(table, 12), protocol.maker(strategy, 12), 0)
         assert len(played.true) == 12
+
+
+def test_a_run_may_end_where_a_goal_is_reached():
+    setting = protocol.Setting(load("digits-conv"), 40)
+    make = protocol.maker("regularized_evolution(population=4, sample=2)", 40)
+    whole = protocol.play(setting, make, 0).observed[:, 0]
+    goal = float(np.sort(whole)[3])
+    part = protocol.play(setting, make, 0, until=goal).observed[:, 0]
+    first = int(np.flatnonzero(whole <= goal)[0])
+    assert first < len(part) < 40 and (part == whole[: len(part)]).all()
+    assert (part[:first] > goal).all()
 
 
 def test_processes_play_the_same_runs():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from archwright.costs import energy
-from archwright.costs.formats import (
+from archwright.errors import ConfigurationError
+from archwright.formats import (
     FORMATS,
     block_scales,
     hadamard,
@@ -14,7 +15,6 @@ from archwright.costs.formats import (
     quantize,
     to_shifts,
 )
-from archwright.errors import ConfigurationError
 
 GAUSS = np.random.default_rng(0).normal(size=(256, 256))
 

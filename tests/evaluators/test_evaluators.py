@@ -16,7 +16,12 @@ from archwright.nets.recipe import Recipe
 from archwright.nets.train import evaluate, train
 from archwright.nets.train_supernet import train_supernet
 from archwright.operators import Classifier, Conv, Linear, MBConv, Sequential
+from archwright.search.budget import Budget
+from archwright.search.pareto import hypervolume
+from archwright.search.problem import Objective, Problem
+from archwright.search.run import run
 from archwright.space import Space, oneof, repeat
+from archwright.strategies.linas import Linas
 
 torch.set_num_threads(1)
 
@@ -162,6 +167,23 @@ def test_fidelity_of_inherited_accuracy_is_the_share_of_examples(digits, trained
     assert len(evaluator.valid) == 200
     accuracy = evaluator.evaluate(drawn, fidelity=0.1)["accuracy_percent"][0]
     assert accuracy * 20 / 100 == pytest.approx(round(accuracy * 20 / 100), abs=1e-6)
+
+
+def test_linas_finds_the_front_of_an_elastic_supernet_in_half_the_evaluations(digits, trained):
+    space = trained.space
+    goals = [Objective("accuracy_percent", "maximize"), Objective("params_m")]
+    evaluators = [Counts(space, digits.input_shape), InheritedEvaluator(trained, digits, samples=300)]
+    problem = Problem(space, goals, evaluators)
+    everything = space.enumerate()
+    columns = {name: values for e in evaluators for name, values in e.evaluate(everything).items()}
+    whole = problem.losses_of(columns, len(everything))
+    low, span = whole.min(axis=0), np.ptp(whole, axis=0)
+    reference = np.ones(2)
+    result = run(problem, Linas(problem, seed=0, population=5), Budget(trials=len(everything) // 2))
+    found = (problem.losses(result.trials) - low) / span
+    assert len({t.candidate.architecture.key for t in result.trials}) == len(everything) // 2
+    assert hypervolume(found, reference) > 0.97 * hypervolume((whole - low) / span, reference)
+    assert hypervolume(found[:5], reference) < hypervolume(found, reference)  # it learned after the random start
 
 
 def test_measured_latency_grows_with_the_network(digits):

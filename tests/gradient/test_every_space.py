@@ -81,3 +81,9 @@ def test_a_space_whose_heads_grow_with_its_width_says_why():
     net = supernet_of("flexibert", (16,))
     with pytest.raises(SpaceError, match="head_dim that changes with a decision"):
         net.mixture(torch.randn(2, 16, dtype=torch.float64), soft(net.space))
+
+
+def test_a_space_whose_options_put_out_different_sizes_says_why():
+    net = supernet_of("resnet_pooling", (3, 16, 16))
+    with pytest.raises(SpaceError, match="their positions differ"):
+        net.mixture(torch.randn(2, 3, 16, 16, dtype=torch.float64), soft(net.space))

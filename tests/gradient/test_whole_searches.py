@@ -1,7 +1,5 @@
 """Whole searches of published systems on real images, from the first step to a network that runs."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -121,7 +119,7 @@ def test_evolution_over_a_supernet_of_several_architectures_a_batch_meets_a_budg
     drawn = cost.evaluate(space.sample(200, np.random.default_rng(0)))["macs_m"]
     budget = float(np.quantile(drawn, 0.3))
     method = recipe("multi-arch", epochs=3, batch=64, penalties=(Limit(cost, "macs_m", at_most=budget),))
-    method = method.with_(selection=dataclasses.replace(Evolution(), population=12, generations=3, batches=2))
+    method = method.with_(selection=Evolution(population=12, generations=3, batches=2))
     _, result = searched(space, digits, method)
     found = space.architectures(np.asarray(result.architecture.code)[None])
     assert float(cost.evaluate(found)["macs_m"][0]) <= budget

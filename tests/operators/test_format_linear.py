@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from archwright.costs.bit_policy import BitPolicy
-from archwright.costs.formats import FORMATS, quantize
 from archwright.costs.packing import pack, packed_bytes, unpack
 from archwright.errors import ConfigurationError, ExportError
 from archwright.export.packed import load_packed, save_packed
+from archwright.formats import FORMATS, quantize
 from archwright.nets.build import build
 from archwright.operators.conv import Conv
 from archwright.operators.format_linear import FormatLinear, FormatLinearLayer, _literal

@@ -151,3 +151,11 @@ def test_proposals_prefer_what_fits_and_are_new():
     second = proposals.random(50, np.random.default_rng(0))
     assert (first.codes.sum(axis=1) <= 12).all()
     assert not {c.tobytes() for c in first.codes} & {c.tobytes() for c in second.codes}
+
+
+def test_proposals_of_strategies_that_screen_for_themselves_keep_their_order():
+    problem = tight_problem(12.0)
+    made = problem.space.sample(40, np.random.default_rng(3))
+    picked = Proposals(problem, screened=False).pick(10, np.random.default_rng(0), lambda n, rng: made)
+    assert (picked.codes == made.codes[:10]).all()
+    assert (picked.codes.sum(axis=1) > 12).any()

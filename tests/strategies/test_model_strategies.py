@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from archwright.predictors.encoding import encoder_of
 from archwright.registry import get
 from archwright.search.pareto import hypervolume
 from archwright.search.problem import Objective, Problem
@@ -187,6 +188,16 @@ def test_pruning_by_shap_raises_the_mean_of_what_is_left():
     assert pruned.size() < space.size() / 5
     assert losses(pruned.sample(500, rng)).mean() < 0.7 * losses(space.sample(500, rng)).mean()
     assert [d.options for d in pruned.decisions] == [d.options for d in space.decisions]  # codes keep their meaning
+
+
+def test_gbdt_nas_proposes_no_network_that_equals_an_evaluated_one():
+    pytest.importorskip("lightgbm")
+    space = nasbench201((3, 8, 8), 10, channels=(4,), cells=1)
+    loop = Loop(get("strategies", "gbdt_nas")(toy_problem(space), seed=0), toy_problem(space))
+    loop.until(52, 5)
+    codes = np.stack([t.candidate.architecture.code for t in loop.trials])
+    keys = encoder_of(space).encode(Architectures(space, codes)).keys().tolist()
+    assert len(set(keys[12:])) == 40 and not set(keys[12:]) & set(keys[:12])
 
 
 @pytest.mark.parametrize("name", ["smbo", "gbdt_nas", "linas", "fbnetv3", "bananas"])

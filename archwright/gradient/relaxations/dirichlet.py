@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,16 +51,16 @@ class _DirichletSample(torch.autograd.Function):
     """A sample with torch's pathwise gradient; drawn with the given generator."""
 
     @staticmethod
-    def forward(ctx: object, beta: Tensor, seed: int) -> Tensor:
+    def forward(ctx: Any, beta: Tensor, seed: int) -> Tensor:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             sample = torch._sample_dirichlet(beta.detach().cpu()).to(beta)
-        ctx.save_for_backward(sample, beta)  # type: ignore[attr-defined]
+        ctx.save_for_backward(sample, beta)
         return sample
 
     @staticmethod
-    def backward(ctx: object, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        sample, beta = ctx.saved_tensors  # type: ignore[attr-defined]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        sample, beta = ctx.saved_tensors
         total = beta.sum(-1, keepdim=True).expand_as(beta)
         found = torch._dirichlet_grad(sample, beta, total)
         return found * (grad - (sample * grad).sum(-1, keepdim=True)), None
