@@ -2,8 +2,8 @@
 
     python benchmarks/boshnas.py            # about three minutes on one core
 
-Strategies propose among the listed networks only (`benchmarks/listed.py`); nine of the 500 repeat another. Random
-search and evolution may query all of them, BOSHNAS a quarter of them.
+Strategies propose among the listed networks only (`archwright/benchmarks/listed.py`); nine of the 500 repeat another.
+Random search and evolution may query all of them, BOSHNAS a quarter of them.
 """
 
 from __future__ import annotations

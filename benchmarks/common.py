@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,17 @@ def finish(name: str, figures: dict[str, Any], *, write: bool = True) -> None:
     print(text)
     if write:
         _write(name, text)
+
+
+def in_parts(name: str, parts: Mapping[str, Callable[[], Any]], only: str | None) -> dict[str, Any]:
+    """Figures of all parts, or of one of them beside what `results/NAME.json` holds of the others."""
+    path = RESULTS / f"{name}.json"
+    known = json.loads(path.read_text()) if only and path.exists() else {}
+    return {
+        part: measure() if only in (None, part) else known[part]
+        for part, measure in parts.items()
+        if only in (None, part) or part in known
+    }
 
 
 def write(name: str, figures: dict[str, Any]) -> None:

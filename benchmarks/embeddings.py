@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import time
 from typing import Any
 
 import networkx
 import numpy as np
 import torch
-from common import RESULTS, finish
+from common import finish, in_parts
 from scipy.stats import spearmanr
 
 from archwright.analysis.cell_forms import canonical_form
@@ -151,20 +150,15 @@ def main() -> None:
     parser.add_argument("--transfer", type=int, default=120, help="networks of each space")
     parser.add_argument("--texts", type=int, default=1000)
     parts = {
-        "vsa": lambda given: symbolic(),
-        "graph_edit": lambda given: edited(),
-        "onnx_text": lambda given: texts(given.texts),
-        "transfer": lambda given: transfer(given.transfer),
+        "vsa": symbolic,
+        "graph_edit": edited,
+        "onnx_text": lambda: texts(options.texts),
+        "transfer": lambda: transfer(options.transfer),
     }
     parser.add_argument("--only", choices=list(parts))
     options = parser.parse_args()
     torch.set_num_threads(1)
-    path = RESULTS / "embeddings.json"
-    known = json.loads(path.read_text()) if options.only and path.exists() else {}
-    figures = {name: known[name] for name in parts if name in known}
-    for name in [options.only] if options.only else parts:
-        figures[name] = parts[name](options)
-    finish("embeddings", figures)
+    finish("embeddings", in_parts("embeddings", parts, options.only))
 
 
 if __name__ == "__main__":

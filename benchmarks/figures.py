@@ -206,3 +206,18 @@ def zero_shot(content: Any) -> float | None:
 
 def after_fifty(content: Any) -> float | None:
     return min((d["after_50_labels"]["mean"] for d in content.get("transfer", {}).values()), default=None)
+
+
+def improvement(method: str) -> Callable[[Any], float | None]:
+    """Mean over data sets of a method's relative improvement."""
+
+    def read(content: Any) -> float | None:
+        found = [d["relative_improvement_percent"][method][0] for d in content.get("datasets", {}).values()]
+        return None if not found else sum(found) / len(found)
+
+    return read
+
+
+def over_random(content: Any) -> float | None:
+    found = at("pairs", "mean_test_accuracy_percent")(content)
+    return None if not found else found["fbnetv3"] / found["random"]

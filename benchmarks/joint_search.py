@@ -12,13 +12,12 @@ random search, the pick of each trained again with three other seeds and measure
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from typing import Any
 
 import numpy as np
 import torch
-from common import RESULTS, finish
+from common import finish, in_parts
 
 from archwright import tasks
 from archwright.benchmarks.table import load
@@ -117,18 +116,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=8, help="of the labels")
     parser.add_argument("--runs", type=int, default=2, help="of the pairs")
     parts = {
-        "labels": lambda g: {n: taus(n, g.seeds) for n in ("nasbench201-cifar10", "nasbench-macro")},
-        "pairs": lambda g: pairs(g.runs),
+        "labels": lambda: {n: taus(n, given.seeds) for n in ("nasbench201-cifar10", "nasbench-macro")},
+        "pairs": lambda: pairs(given.runs),
     }
     parser.add_argument("--only", choices=list(parts))
     given = parser.parse_args()
     torch.set_num_threads(1)
-    path = RESULTS / "joint_search.json"
-    known = json.loads(path.read_text()) if given.only and path.exists() else {}
-    figures = {name: known[name] for name in parts if name in known}
-    for name in [given.only] if given.only else parts:
-        figures[name] = parts[name](given)
-    finish("joint_search", figures)
+    finish("joint_search", in_parts("joint_search", parts, given.only))
 
 
 if __name__ == "__main__":

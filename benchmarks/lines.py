@@ -9,6 +9,7 @@ from figures import (
     case,
     exact_share,
     holding,
+    improvement,
     kept,
     least,
     least_ahead,
@@ -16,6 +17,7 @@ from figures import (
     median_queries,
     most_memory,
     over,
+    over_random,
     runs_within,
     saved,
     seeds_lower,
@@ -95,6 +97,27 @@ LINES = (
         200 / 3,
         at_most=True,
     ),
+    *(
+        Line(
+            "small_datasets",
+            f"Improvement over random architectures after ten trainings, mean of six small datasets: {words}",
+            improvement(method),
+            unit=" %",
+        )
+        for method, words in (
+            ("regularized_evolution(population=5, sample=2)", "regularized evolution"),
+            ("local_search", "local search"),
+            ("bayesian", "Bayesian optimization"),
+            ("random", "random search"),
+        )
+    ),
+    Line(
+        "joint_search",
+        "Pairs of network and recipe after 48 trainings under a limit: test accuracy of FBNetV3's over random search's",
+        over_random,
+        1,
+        unit="x",
+    ),
     Line(
         "boshnas",
         "BOSHNAS's queries until the best of 500 BERT-like networks over random search's, median of 20 seeds",
@@ -126,7 +149,15 @@ LINES = (
     ),
     Line("embeddings", "Predictor of one space on another, worst of six: Spearman without labels", zero_shot, 0),
     Line("embeddings", "the same after 50 labels, mean of 10 seeds", after_fifty, 0.5),
-    Line("robot", "Mean rank of the best single proxy over RoBoT's, 20 queries", at("best_single_proxy_over_robot"), 1),
+    *(
+        Line(
+            "robot",
+            f"Mean rank of the best single proxy over RoBoT's, 20 queries{words}",
+            at(part, "best_single_proxy_over_robot"),
+            1,
+        )
+        for part, words in (("nasbench201", ""), ("transnas101", ", TransNAS-Bench-101, five tasks"))
+    ),
     Line(
         "gbdt_queries",
         "Random search's queries over those of GBDT-NAS, worst of five tables",

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pandas
 import torch
-from common import RESULTS, finish
+from common import finish, in_parts
 from scipy.stats import kendalltau
 from torch import Tensor, nn
 
@@ -207,14 +207,11 @@ def main() -> None:
     parser.add_argument("--only", choices=("recurrent", "transformers"))
     options = parser.parse_args()
     torch.set_num_threads(1)
-    path = RESULTS / "sequence_proxies.json"
-    known = json.loads(path.read_text()) if options.only and path.exists() else {}
-    figures: dict[str, Any] = {"published_recurrent_8794": published_recurrent()}
-    for name, part in (("recurrent", recurrent), ("transformers", transformers)):
-        if options.only in (None, name):
-            figures[name] = part(getattr(options, name))
-        elif name in known:
-            figures[name] = known[name]
+    parts = {
+        "recurrent": lambda: recurrent(options.recurrent),
+        "transformers": lambda: transformers(options.transformers),
+    }
+    figures = {"published_recurrent_8794": published_recurrent(), **in_parts("sequence_proxies", parts, options.only)}
     finish("sequence_proxies", figures)
 
 

@@ -35,8 +35,8 @@ from archwright.tasks import load
 from archwright.tasks.base import Task
 
 RECIPE = Recipe(epochs=12, batch=32, augment=False)
-STRATEGIES = ("regularized_evolution(population=5, sample=2)", "local_search", "bayesian", "auto", "random")
-QUERIES, SEEDS, TRAINED = 10, 50, 3
+STRATEGIES = ("regularized_evolution(population=5, sample=2)", "local_search", "bayesian", "random")
+QUERIES, SEEDS, TRAINED = 10, 20, 3
 
 
 def tasks() -> dict[str, Task]:

@@ -15,7 +15,7 @@ from archwright.benchmarks.table import TableBenchmark
 from archwright.space import Architecture, Architectures, Space
 
 CHUNK = 256
-FEW = 0.01  # share of the space below which a table is searched among what it lists
+FEW = 0.25  # share of the space below which a table is searched among what it lists
 
 
 class Listed(Space):
@@ -90,5 +90,5 @@ class Listed(Space):
 
 
 def searched_space(table: TableBenchmark) -> Space:
-    """The table's space, or its listed members where these are less than a hundredth of it."""
+    """The table's space, or its listed members where these are less than a quarter of it."""
     return Listed(table) if len(table.codes) < FEW * table.space.size() else table.space

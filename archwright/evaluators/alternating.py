@@ -26,7 +26,7 @@ Columns = dict[str, np.ndarray]
 FILE = "alternating.safetensors"
 
 
-@register("evaluators", "alternating", labels={"cost": "milliseconds"})
+@register("evaluators", "alternating", labels={"cost": "milliseconds", "survey": ["acceleration: weight sharing"]})
 class AlternatingEvaluator:
     """Measure subnets; after every `turn` of them the supernet learns for an epoch on these.
 

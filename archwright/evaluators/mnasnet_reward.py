@@ -28,7 +28,11 @@ def mnasnet_reward(
     return value * (cost / target) ** np.where(cost <= target, alpha, beta)
 
 
-@register("evaluators", "mnasnet_reward", labels={"cost": "of what is wrapped"})
+@register(
+    "evaluators",
+    "mnasnet_reward",
+    labels={"cost": "of what is wrapped", "survey": ["strategy: reinforcement and tree search"]},
+)
 class MnasNetReward:
     """Two evaluators and the reward of their metrics, in the column `reward_score`.
 

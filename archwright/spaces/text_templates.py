@@ -28,6 +28,7 @@ from archwright.space import Space, oneof, repeat
     "text_templates",
     labels={
         "family": "template",
+        "survey": ["space: macro"],
         "inputs": "tokens",
         "small": {"widths": (8, 12), "kernels": (1, 3), "heads": (1, 2), "head_dim": 4, "hidden": 6, "vocabulary": 20},
     },

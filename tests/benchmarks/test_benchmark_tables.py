@@ -7,6 +7,7 @@ from archwright import registry
 from archwright.benchmarks import ec_nas
 from archwright.benchmarks import nasbench_graph as nasbench_graph_table
 from archwright.benchmarks.columns import open_columns
+from archwright.benchmarks.listed import Listed, searched_space
 from archwright.benchmarks.nasbench201 import DEVICES
 from archwright.benchmarks.table import load
 from archwright.costs.counts import Counts
@@ -28,6 +29,7 @@ KNOWN = {
     "bert-glue500": (75.13, 500),
     "ec-nas-4": (94.24746, 423),
     "accel-nasbench": (67.05205, 5138),
+    "transnas101-class-scene": (54.79697, 711),
 }
 
 
@@ -61,6 +63,33 @@ def test_a_table_answers_through_the_evaluator_what_it_stores(name, tables):
     assert np.allclose(
         columns[metric], table.observed[metric].values()[rows] * table.observed[metric].scale, equal_nan=True
     )
+
+
+def test_operators_of_transnas_are_those_that_its_parameters_and_its_dead_cells_show(tables):
+    table = load("transnas101-class-scene")
+    codes, rows = table.codes, np.arange(len(table.codes))
+    assert table.space.size() == 4096 and isinstance(searched_space(table), Listed)
+    params = table.free_features(("params_score",))[:, 0]
+    ones = np.concatenate([codes == k for k in (1, 2, 3)] + [np.ones((len(codes), 1), bool)], axis=1).astype(float)
+    weights = np.linalg.lstsq(ones, params, rcond=None)[0]
+    assert np.abs(ones @ weights - params).max() < 1e-9
+    skip, small, large = weights[:18].reshape(3, 6)
+    assert (large > 8 * small).all() and (small > 3 * skip).all()
+    assert (skip[[0, 1, 3]] > 0.1).all() and np.abs(
+        skip[[2, 4, 5]]
+    ).max() < 1e-9  # edges from the input change the width
+    dead = np.array([not reaches(code) for code in codes])
+    accuracy = table.read("accuracy_percent", rows)
+    assert dead.sum() == 20 and len(np.unique(accuracy[dead])) == 1 and accuracy[dead].max() < accuracy[~dead].min()
+
+
+def reaches(code):
+    """Whether a cell has a path from its input to its output."""
+    found = {0}
+    for node, source in nasbench201.EDGES:
+        if source in found and code[nasbench201.EDGES.index((node, source))] != 0:
+            found.add(node)
+    return 3 in found
 
 
 def test_all_strings_of_nasbench201_round_trip(tables):
