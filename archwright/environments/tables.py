@@ -11,6 +11,7 @@ Known error: interactions between groups beyond the rank are lost.
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -30,11 +31,8 @@ class Tables(NamedTuple):
 
     def __call__(self, codes: np.ndarray) -> np.ndarray:
         """Values (n, metrics) of codes (n, decisions), -1 where a decision is inactive."""
-        product = None
-        for group, weight, entry in zip(self.groups, self.weights, self.entries, strict=True):
-            found = entry[cells_of(codes, group, weight)]
-            product = found if product is None else product * found
-        assert product is not None
+        parts = zip(self.groups, self.weights, self.entries, strict=True)
+        product = reduce(np.multiply, (entry[cells_of(codes, group, weight)] for group, weight, entry in parts))
         return np.asarray(self.mean + self.spread * product.sum(axis=2, dtype=np.float64))
 
 
