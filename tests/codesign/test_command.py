@@ -177,14 +177,14 @@ def test_a_folder_is_not_overwritten_and_another_is_not_continued(finished, tmp_
 
 
 def test_accuracies_come_from_a_supernet_that_is_trained_on_the_digits(tmp_path):
-    text = SMALL.replace(TABLE, '[tasks.seen]\ndata = "digits"\nspace = "digits_bench"\nsupernet_epochs = 4\n')
+    text = SMALL.replace(TABLE, '[tasks.seen]\ndata = "digits"\nspace = "digits_bench"\nsupernet_epochs = 12\n')
     config = check(
         read_toml(written(tmp_path, text.replace("60 trials", "25 trials"))) | {"out": str(tmp_path / "run")}
     )
     found = run_codesign(config, quiet=True)
     assert (tmp_path / "run" / "checkpoint" / "supernet-seen.safetensors").exists()
     done = [t.metrics["accuracy_percent"] for t in found.result.trials if t.state == "complete"]
-    assert max(done) > 60  # ten classes: far above chance, so weights were learned
+    assert max(done) > 60 and np.median(done) > 30  # ten classes: far above chance, so weights were learned
     again = resume_codesign(tmp_path / "run", quiet=True)
     assert [t.metrics for t in again.result.trials] == [t.metrics for t in found.result.trials]
     setup = prepare(config)
