@@ -65,7 +65,9 @@ def cost(
         bool, typer.Option(help="cost of every operator; of a space, its network with most MACs")
     ] = False,
     report: Annotated[Path | None, typer.Option(help="also write a page with rooflines and bars by layer")] = None,
-    dtype: Annotated[str | None, typer.Option(help="number format where the platform has several [bf16]")] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="number format where the platform has several [bf16, else fp32]")
+    ] = None,
     tokens_in: Annotated[int | None, typer.Option(help="language models: tokens of a prompt [1024]", min=1)] = None,
     tokens_out: Annotated[int | None, typer.Option(help="language models: tokens of an answer [128]", min=1)] = None,
     tensor: Annotated[int | None, typer.Option(help="language models: devices that share a layer [1]", min=1)] = None,
@@ -187,7 +189,7 @@ def _costed(
     batch = setting.batch
     model = kernel_cost(platform, batch=batch, dtype=setting.dtype)
     columns = {m: gathered(v) for m, v in model.of_kernels(kernels).items()}
-    roof = roof_of(platform, setting.dtype or "bf16")
+    roof = roof_of(platform, setting.dtype)
     moved = (1.0 if roof is None else roof.word_b) * (batch * (kernels.inputs + kernels.outputs) + kernels.weights)
     if summary is None:
         summary = [f"{metric} = {float(values.sum()):.6g}" for metric, values in columns.items()]
@@ -209,9 +211,10 @@ def _served(model: Decoder, platform: Platform, setting: Setting, s: Serving) ->
     from archwright.costs import llm
     from archwright.costs.llm_cost import BYTES, device_of
     from archwright.costs.llm_operators import Split, Widths
+    from archwright.costs.roofline_cost import default_dtype
     from archwright.report.cost_page import Costed
 
-    batch, dtype = setting.batch, setting.dtype or "bf16"
+    batch, dtype = setting.batch, setting.dtype or default_dtype(platform)
     tokens_in, tokens_out = s.tokens_in or 1024, s.tokens_out or 128
     device = device_of(platform, dtype, tiles=True)
     widths, split = Widths(*[BYTES[dtype]] * 3), Split(s.tensor or 1, s.pipeline or 1, s.expert or 1)

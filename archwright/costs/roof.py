@@ -15,14 +15,14 @@ class RoofOf(NamedTuple):
     word_b: float
 
 
-def roof_of(p: Platform, dtype: str = "bf16") -> RoofOf | None:
+def roof_of(p: Platform, dtype: str | None = None) -> RoofOf | None:
     """The roof of a platform with fixed numbers; None where it gives no peak rate of this number format.
 
     Args:
         p: the platform.
-        dtype: number format of roofline devices; arrays have their own words.
+        dtype: number format of roofline devices, as `Roofline` has it; arrays have their own words.
     """
-    from archwright.costs.roofline_cost import BYTES
+    from archwright.costs.roofline_cost import BYTES, default_dtype
 
     if p.memory is None:
         return None
@@ -36,6 +36,6 @@ def roof_of(p: Platform, dtype: str = "bf16") -> RoofOf | None:
         return RoofOf(2.0 * f.pe * f.vec * f.reuse * f.frequency_hz, bandwidth, f.word_b)
     if p.compute is None:
         return None
-    kind = "int8" if p.npu is not None else dtype
+    kind = "int8" if p.npu is not None else dtype or default_dtype(p)
     peak = getattr(p.compute, f"{kind}_ops_per_s")
     return None if peak is None else RoofOf(peak * p.compute.efficiency_share, bandwidth, BYTES[kind])
