@@ -231,7 +231,7 @@ def test_kernels_of_an_onnx_file_match_those_of_the_module(tmp_path):
 
 def test_a_platform_without_bf16_is_costed_in_fp32_unless_a_format_is_asked_for():
     h200 = load("h200")
-    alone = h200.model_copy(update={"compute": h200.compute.model_copy(update={"bf16_ops_per_s": None})})
+    alone = replace(h200, compute=replace(h200.compute, bf16_ops_per_s=None))
     plain = cost_on(alone, SPACE, SHAPE).evaluate(sample(4))["latency_ms"]
     np.testing.assert_array_equal(plain, cost_on(alone, SPACE, SHAPE, dtype="fp32").evaluate(sample(4))["latency_ms"])
     assert np.isnan(cost_on(alone, SPACE, SHAPE, dtype="bf16").evaluate(sample(4))["latency_ms"]).all()
