@@ -41,6 +41,7 @@ SEVERAL = (
 )  # fmt: skip
 PEERS_OF_FRONTS = ("random", "optuna:tpe", "optuna:nsgaii", "optuna:nsgaii(population_size=20)")
 AT = (50, 100, 200)
+WORKERS = os.cpu_count() or 1
 
 
 class Results:
@@ -71,7 +72,8 @@ class Results:
 def queries(results: Results, part: str, tables: tuple[str, ...], strategy: str, seeds: int, limit: int) -> None:
     """Play one strategy on all tables and keep its summary, and each seed's queries until 0.3 points of regret."""
     for table in tables:
-        entry = bench(table, [strategy], seeds=seeds, queries=limit, scores=part.endswith("with_scores"))
+        scored = part.endswith("with_scores")
+        entry = bench(table, [strategy], seeds=seeds, queries=limit, scores=scored, workers=WORKERS)
         played = entry["benchmarks"][0]["strategies"][strategy]
         figures = {
             "seeds": seeds,
@@ -89,7 +91,8 @@ def fronts(results: Results, device: str, strategies: tuple[str, ...], seeds: in
     """Hypervolumes of accuracy and one device's latency, mean over seeds, as a share of the table's."""
     goals = {"accuracy_percent": True, f"{device}_latency_ms": False}
     for strategy in strategies:
-        played = bench(TABLES[0], [strategy], seeds=seeds, queries=max(AT), goals=goals)["benchmarks"][0]
+        entry = bench(TABLES[0], [strategy], seeds=seeds, queries=max(AT), goals=goals, workers=WORKERS)
+        played = entry["benchmarks"][0]
         curves = np.array([run["hypervolume"] for run in played["strategies"][strategy]["runs"]])
         mean, error = curves.mean(axis=0), curves.std(axis=0) / np.sqrt(seeds)
         figures = {

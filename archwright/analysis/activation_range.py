@@ -8,9 +8,10 @@ later in the network; `quantization_error` measures that.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ def activation_ranges(net: nn.Module, *inputs: Tensor) -> list[ActivationRange]:
     """Range of the output of every layer that computes something, in the order they run.
 
     Args:
-        net: any network; it is run once in evaluation mode.
+        net: any network; it is run once in evaluation mode, and left in the mode that it was in.
         inputs: a calibration batch.
     """
     found: list[ActivationRange] = []
@@ -53,7 +54,7 @@ def activation_ranges(net: nn.Module, *inputs: Tensor) -> list[ActivationRange]:
         return y
 
     with _outputs(net, read), torch.no_grad():
-        net.eval()(*inputs)
+        net(*inputs)
     if not found:
         raise ConfigurationError("expected a network with layers whose outputs are not all zero")
     return found
@@ -79,23 +80,27 @@ def quantization_error(net: nn.Module, calibration: Tensor, inputs: Tensor, bits
         return (y / step).round().clamp(-top, top) * step
 
     with torch.no_grad():
-        exact = net.eval()(inputs)
+        with _outputs(net, lambda _, y: y):
+            exact = net(inputs)
         with _outputs(net, rounded):
             found = net(inputs)
     return float((found - exact).square().sum() / exact.square().sum())
 
 
 @contextmanager
-def _outputs(net: nn.Module, change: object) -> Iterator[None]:
-    """Pass the output of every module without children through `change(name, output)`."""
+def _outputs(net: nn.Module, change: Callable[[str, Tensor], Tensor]) -> Iterator[None]:
+    """Evaluation mode, and the output of every module without children passed through `change(name, output)`."""
 
-    def hooked(name: str) -> object:
-        return lambda module, given, y: change(name, y) if isinstance(y, Tensor) and y.is_floating_point() else y  # type: ignore[operator]
+    def hooked(name: str) -> Callable[[nn.Module, Any, Any], Any]:
+        return lambda _, given, y: change(name, y) if isinstance(y, Tensor) and y.is_floating_point() else y
 
     leaves = [(n, m) for n, m in net.named_modules() if not list(m.children()) and not isinstance(m, nn.Identity)]
-    handles = [m.register_forward_hook(hooked(n)) for n, m in leaves]  # type: ignore[arg-type]
+    handles = [m.register_forward_hook(hooked(n)) for n, m in leaves]
+    was_training = net.training
+    net.eval()
     try:
         yield
     finally:
+        net.train(was_training)
         for handle in handles:
             handle.remove()

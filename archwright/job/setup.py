@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +70,11 @@ def prepare(config: RunConfig, *, task: Any = None, space: Space | None = None) 
     options = dict(config.data_options) | ({} if config.target is None else {"target": config.target})
     loaded: Task = load(config.data if task is None else task, **options)
     found = load_space(config.space if space is None else space, loaded.input_shape, loaded.outputs)
+    if isinstance(found.tree, Mapping) and "recipe" in found.tree:
+        raise SpaceError(
+            "a job trains all networks by one recipe, so its space holds no `recipe`; search recipes in Python with "
+            "TrainEvaluator, or leave it out of the space"
+        )
     faulty = check_fit(found, loaded.input_shape, loaded.outputs)
     if faulty and (config.evaluation == "supernet" or config.latency == "table"):
         raise SpaceError(f"a supernet or a latency table needs a space whose networks can all be built: {faulty}")

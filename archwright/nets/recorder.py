@@ -88,7 +88,11 @@ class Recorder(Walker):
         return meet([self.grids.shapes[i] for i in np.unique(grid.ids).tolist() if i >= 0], "a mixture")
 
     def padded(self, value: int, have: Shape, want: Shape) -> int:
-        """A value padded with zeros at the end of every axis."""
+        """A value padded with zeros at the end of every axis.
+
+        Known limit: a shape of two axes is that of tokens (L, D) or of a series (C, L) and does not say which, so
+        series of different lengths are not refused as images of different sizes are.
+        """
         if have == want:
             return value
         if len(want) > 2 and have[1:] != want[1:]:

@@ -158,6 +158,13 @@ def test_a_space_that_does_not_fit_is_refused_before_work(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_space_that_holds_recipes_is_refused_before_work(tmp_path):
+    both = Space({"network": Sequential((Conv(4), Classifier(10))), "recipe": {"lr": oneof(0.01, 0.1)}})
+    with pytest.raises(archwright.ArchwrightError, match="TrainEvaluator"):
+        archwright.search(both, "digits", out=str(tmp_path / "run"), quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_unmeasured_goal_is_refused(tmp_path):
     with pytest.raises(ConfigurationError, match="no evaluator of this run"):
         archwright.search(data="digits", maximize="fame_score", out=str(tmp_path / "run"), quiet=True)
