@@ -58,24 +58,29 @@ class FormatLinearLayer(nn.Module):
     def scale(self, peak: torch.Tensor, top: float, exponent: int, scale: str) -> torch.Tensor:
         """Scale of each block as it can be stored, from the block's largest magnitude."""
         if scale == "e8m0":
-            fraction, power = torch.frexp(peak if exponent else peak / top)
+            power = self.power(peak if exponent else peak / top)
             if exponent:
-                power = power - 1 - 2 ** (exponent - 1)
-            else:
-                power = power - (fraction == 0.5).int()
-            return torch.ldexp(torch.ones_like(peak), power.clamp(-127, 127))
+                power = power - 2 ** (exponent - 1)
+            else:  # rounded up, so that nothing is clipped
+                power = power + (torch.exp2(power) < peak / top).to(power.dtype)
+            return torch.exp2(power.clamp(-127, 127))
         if scale == "e4m3":
             whole = peak.amax(tuple(range(1, peak.dim())), keepdim=True) / top / 448.0
             return self.nearest(peak / top / whole, 448.0, 4, 3).clamp_min(2.0**-9) * whole
         return peak / top
+
+    def power(self, x: torch.Tensor) -> torch.Tensor:
+        """Exponent of the largest power of two not above x >= 0, -inf of 0; exact, and ONNX has no frexp."""
+        power = torch.log2(x).floor()
+        power = power - (torch.exp2(power) > x).to(x.dtype)
+        return power + (torch.exp2(power + 1) <= x).to(x.dtype)
 
     def nearest(self, y: torch.Tensor, top: float, exponent: int, mantissa: int) -> torch.Tensor:
         """Nearest value of the element type, ties to even codes."""
         y = y.clamp(-top, top)
         if not exponent:
             return torch.round(y)
-        power = (torch.frexp(y)[1] - 1).clamp_min(2 - 2 ** (exponent - 1)) - mantissa
-        step = torch.ldexp(torch.ones_like(y), power)
+        step = torch.exp2(self.power(y.abs()).clamp_min(2 - 2 ** (exponent - 1)) - mantissa)
         return (torch.round(y / step) * step).clamp(-top, top)
 
 

@@ -216,6 +216,7 @@ def test_an_npu_prefers_gated_convolutions_to_attention():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # the exporter's own
 def test_kernels_of_an_onnx_file_match_those_of_the_module(tmp_path):
     torch = pytest.importorskip("torch")
     pytest.importorskip("onnx")
@@ -225,7 +226,7 @@ def test_kernels_of_an_onnx_file_match_those_of_the_module(tmp_path):
     net = torch.nn.Sequential(
         torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(8 * 64, 5)
     ).eval()
-    torch.onnx.export(net, (torch.zeros(1, 3, 8, 8),), tmp_path / "net.onnx", dynamo=False)
+    torch.onnx.export(net, (torch.zeros(1, 3, 8, 8),), tmp_path / "net.onnx", dynamo=True, verbose=False)
     assert kernels_of_onnx(tmp_path / "net.onnx").macs.sum() == kernels_of_module(net, (3, 8, 8)).macs.sum()
 
 
