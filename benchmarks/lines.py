@@ -532,11 +532,14 @@ LINES = (
         0.99,
         at_most=True,
     ),
-    Line(
-        "one_shot_darts_space",
-        "DARTS space: relative improvement of a short search over random cells",
-        at("relative_improvement", "percent"),
-        unit=" %",
+    *(
+        Line(
+            "one_shot_darts_space",
+            f"DARTS space: relative improvement of a short search over random cells, {method}",
+            at("methods", method, "relative_improvement", "percent"),
+            unit=" %",
+        )
+        for method in ("darts", "fair-darts")
     ),
     Line(
         "random_sparse",

@@ -36,19 +36,20 @@ from archwright.tasks.base import Task
 
 NAME = "one_shot_darts_space"
 KEPT = 2  # edges of a node
+RANDOM = "random"
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--method", default="darts")
-    parser.add_argument("--seeds", type=int, default=2, help="searches")
+    parser.add_argument("--methods", default="darts,fair-darts")
+    parser.add_argument("--seeds", type=int, default=3, help="searches of each method")
     parser.add_argument("--random", type=int, default=8)
-    parser.add_argument("--search-epochs", type=int, default=2)
-    parser.add_argument("--search-images", type=int, default=1600)
+    parser.add_argument("--search-epochs", type=int, default=6)
+    parser.add_argument("--search-images", type=int, default=3200)
     parser.add_argument("--search-channels", type=int, default=8)
     parser.add_argument("--search-cells", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--images", type=int, default=2400)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--images", type=int, default=4800)
     parser.add_argument("--channels", type=int, default=8)
     parser.add_argument("--cells", type=int, default=3)
     parser.add_argument("--dry", action="store_true", help="write nothing")
@@ -66,9 +67,9 @@ def random_cell(space: Space, rng: np.random.Generator) -> Architecture:
     return space.architectures(code[None])[0]
 
 
-def found_cell(space: Space, task: Task, options: argparse.Namespace, seed: int) -> Architecture:
+def found_cell(space: Space, task: Task, options: argparse.Namespace, name: str, seed: int) -> Architecture:
     """The cell of a short search; rates of the architecture parameters are ten times those of the 50-epoch recipe."""
-    method = recipe(options.method, epochs=options.search_epochs, batch=32)
+    method = recipe(name, epochs=options.search_epochs, batch=32)
     method = method.with_(architecture=replace(method.architecture, lr=10 * method.architecture.lr))
     return GradientSearch(space, task, method, seed=seed).run(random=0).last
 
@@ -100,35 +101,46 @@ def improvement(found: np.ndarray, chance: np.ndarray) -> dict[str, Any]:
     }
 
 
+def figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Mean accuracies with intervals, of the random cells and of every method, and its relative improvement."""
+    by = {kind: np.array([r["test_accuracy_percent"] for r in rows if r["kind"] == kind]) for kind in kinds(rows)}
+    chance = by.pop(RANDOM)
+    said = {
+        m: {**mean_interval(x), "relative_improvement": improvement(x, chance)} for m, x in by.items() if len(x) > 1
+    }
+    return {RANDOM: mean_interval(chance) if len(chance) > 1 else None, "methods": said}
+
+
+def kinds(rows: list[dict[str, Any]]) -> list[str]:
+    """Kinds in the order in which they came."""
+    return list(dict.fromkeys(r["kind"] for r in rows))
+
+
 def main() -> None:
     options = arguments()
     torch.set_num_threads(1)
     small = load("cifar10_20k", pixels=16, images=options.search_images)
     task = load("cifar10_20k", pixels=16, images=options.images)
     space = darts(small.input_shape, small.outputs, channels=options.search_channels, cells=options.search_cells)
-    settings = {k: v for k, v in vars(options).items() if k not in ("dry", "seeds", "random")}
+    settings = {k: v for k, v in vars(options).items() if k not in ("dry", "methods", "seeds", "random")}
     rng, path, rows = np.random.default_rng(0), RESULTS / f"{NAME}.json", list[dict[str, Any]]()
     if path.exists() and not options.dry:
         before = json.loads(path.read_text(encoding="utf-8"))
         rows = before["nets"] if before["settings"] == settings else []
     done = {(r["kind"], r["seed"]) for r in rows}
     chance = [random_cell(space, rng) for _ in range(options.random)]
-    plan = [("found", s) for s in range(options.seeds)] + [("random", s) for s in range(options.random)]
+    methods = options.methods.split(",")
+    plan = [(RANDOM, s) for s in range(options.random)] + [(m, s) for m in methods for s in range(options.seeds)]
     for kind, seed in plan:
         if (kind, seed) in done:
             continue
         began = time.process_time()
-        cell = found_cell(space, small, options, seed) if kind == "found" else chance[seed]
+        cell = chance[seed] if kind == RANDOM else found_cell(space, small, options, kind, seed)
         searched = time.process_time() - began
         rows.append({"kind": kind, "search_cpu_seconds": searched, **trained(cell, options, task, seed)})
         print(json.dumps(rows[-1]), flush=True)
-        by = {k: np.array([r["test_accuracy_percent"] for r in rows if r["kind"] == k]) for k in ("found", "random")}
-        figures: dict[str, Any] = {"settings": settings}
-        if len(by["random"]) > 1:
-            figures |= {k: mean_interval(v) for k, v in by.items()}
-            figures["relative_improvement"] = improvement(by["found"], by["random"])
         if not options.dry:
-            write(NAME, {**figures, "nets": rows})
+            write(NAME, {"settings": settings, **figures(rows), "nets": rows})
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ class Core(nn.Module):
 
     def device(self) -> torch.device:
         """Where the parameters are."""
-        return next(self.alphas.values().__iter__()).device if len(self.alphas) else self.supernet._device()
+        return next(iter(self.alphas.values())).device if len(self.alphas) else self.supernet._device()
 
     # ---- weights of the mixture ----------------------------------------------------------------------------------
 

@@ -1,9 +1,15 @@
-"""Runs beside each other: `archwright compare`."""
+"""Runs beside each other: `archwright compare`.
+
+All of it comes from the runs' logs, so that no data or space is loaded and runs of the main job, of `archwright.run`
+and of searches over a space made in Python can be compared alike.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -11,13 +17,33 @@ from rich.table import Table
 
 from archwright.benchmarks.statistics import interval
 from archwright.errors import ConfigurationError
-from archwright.job.run import read_config
-from archwright.job.setup import prepare
-from archwright.search.problem import Problem
-from archwright.search.result import SearchResult
-from archwright.search.run import load_trials
+from archwright.job.config import read_toml
+from archwright.search.log import FILE, LoggedTrial, read_log
+from archwright.search.pareto import hypervolume_history
+from archwright.search.problem import Objective
 
 BASELINE = "random (baseline)"
+
+
+@dataclass(frozen=True)
+class Logged:
+    """What a run's log says of its n trials.
+
+    losses: (n, goals), smaller is better; NaN where a trial is not complete. complete, full: (n,) bool, within all
+    limits and at full fidelity.
+    """
+
+    strategy: str
+    seed: str
+    goals: tuple[Objective, ...]
+    losses: np.ndarray
+    complete: np.ndarray
+    full: np.ndarray
+
+    @property
+    def least(self) -> np.ndarray:
+        """(goals,) best loss of each; infinite where there is none."""
+        return np.asarray(np.fmin.reduce(self.losses, axis=0, initial=np.inf))
 
 
 def print_comparison(folders: Sequence[Path], console: Console | None = None) -> None:
@@ -33,72 +59,89 @@ def print_comparison(folders: Sequence[Path], console: Console | None = None) ->
         RunLogError: if a folder holds no run.
     """
     console = console or Console(highlight=False)
-    configs = [read_config(f) for f in folders]
-    first = configs[0]
-    for folder, config in zip(folders, configs, strict=True):
-        if (config.data, config.space, config.objectives()) != (first.data, first.space, first.objectives()):
+    headers = [read_log(Path(f) / FILE).header for f in folders]
+    for folder, header in zip(folders, headers, strict=True):
+        if _problem_of(folder, header) != _problem_of(folders[0], headers[0]):
             raise ConfigurationError(
                 f"{folder} has other data, space or goals than {folders[0]}; compare runs of one problem"
             )
-    setup = prepare(first)
-    problem = Problem(setup.space, setup.objectives)
-    rows: list[tuple[str, str, SearchResult]] = []
-    for folder, config in zip(folders, configs, strict=True):
-        result = load_trials(problem, folder)
-        rows.append((str(result.provenance.get("strategy", config.strategy)), str(config.seed), result))
-        if (folder / "checkpoint" / "random" / "trials.jsonl").exists():
-            rows.append((BASELINE, str(config.seed), load_trials(problem, folder / "checkpoint" / "random")))
-    losses = np.concatenate([r.losses[np.isfinite(r.losses).all(axis=1)] for _, _, r in rows])
-    reference = losses.max(axis=0) if len(losses) else np.ones(len(problem.goals))
+    rows: list[Logged] = []
+    for folder in map(Path, folders):
+        rows.append(_logged(folder))
+        if (folder / "checkpoint" / "random" / FILE).exists():
+            rows.append(_logged(folder / "checkpoint" / "random", BASELINE))
+    known = np.concatenate([r.losses[np.isfinite(r.losses).all(axis=1)] for r in rows])
+    reference = known.max(axis=0) if len(known) else np.ones(len(rows[0].goals))
     average = _average_of_random(rows)
-    console.print(_table(problem, rows, reference, average))
+    console.print(_table(rows, reference, average))
     if average is None:
         console.print("No random run among these, so no improvement over one; add --baseline to a run.", style="dim")
 
 
-def _average_of_random(rows: Sequence[tuple[str, str, SearchResult]]) -> np.ndarray | None:
+def _problem_of(folder: Path, header: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What runs that are compared have to share; runs of the main job say their data as well."""
+    config = Path(folder) / "run.toml"
+    data = read_toml(config).get("data") if config.is_file() else None
+    return header["space"], header["objectives"], data
+
+
+def _logged(folder: Path, strategy: str | None = None) -> Logged:
+    content = read_log(folder / FILE)
+    objectives = [Objective(**o) for o in content.header["objectives"]]
+    goals = tuple(o for o in objectives if o.goal != "limit")
+    trials = [e for e in content.events if isinstance(e, LoggedTrial)]
+    losses = np.full((len(trials), len(goals)), np.nan)
+    for i, trial in enumerate(trials):
+        for j, goal in enumerate(goals if trial.state == "complete" else ()):
+            value = trial.metrics.get(goal.metric, np.nan)
+            losses[i, j] = value if goal.goal == "minimize" else -value
+    return Logged(
+        strategy or str(content.header["strategy"]),
+        str(content.header["seed"]),
+        goals,
+        losses,
+        complete=np.array([t.state == "complete" for t in trials], dtype=bool),
+        full=np.array([t.fidelity >= 1.0 for t in trials], dtype=bool),
+    )
+
+
+def _average_of_random(rows: Sequence[Logged]) -> np.ndarray | None:
     """(goals,) mean loss of what random runs evaluated at full fidelity; None where there is nothing."""
-    full = [
-        result.losses[[t.candidate.fidelity >= 1.0 for t in result.trials]]
-        for strategy, _, result in rows
-        if strategy in ("random", BASELINE) and len(result.trials)
-    ]
+    full = [r.losses[r.full] for r in rows if r.strategy in ("random", BASELINE)]
     known = [part[np.isfinite(part).all(axis=1)] for part in full]
     found = np.concatenate(known) if known else np.zeros((0, 1))
     return found.mean(axis=0) if len(found) else None
 
 
-def _improvements(result: SearchResult, average: np.ndarray) -> list[float]:
+def _improvements(run: Logged, average: np.ndarray) -> list[float]:
     """RI = 100 (m - r) / r of each goal, positive where the run's best is better than random's average."""
-    best = np.array([np.fmin.reduce(result.losses[:, g], initial=np.inf) for g in range(len(average))])
-    gained = 100.0 * (average - best) / np.abs(average)
+    gained = 100.0 * (average - run.least) / np.abs(average)
     return [float(v) if np.isfinite(v) else float("nan") for v in gained]
 
 
-def _values(problem: Problem, result: SearchResult, reference: np.ndarray) -> list[float]:
-    best = [float(result.curve(g)[-1]) if len(result.trials) else float("nan") for g in range(len(problem.goals))]
-    history = result.hypervolume_history(reference)
-    return [float(len(result.trials)), 100 * result.feasible_share, *best, float(history[-1]) if len(history) else 0.0]
+def _values(run: Logged, reference: np.ndarray) -> list[float]:
+    """Trials, feasible share in percent, best value of each goal, hypervolume."""
+    signs = np.array([1.0 if g.goal == "minimize" else -1.0 for g in run.goals])
+    best = np.where(np.isfinite(run.least), signs * run.least, np.nan)
+    history = hypervolume_history(run.losses, reference)
+    volume, share = (float(history[-1]), float(run.complete.mean())) if len(history) else (0.0, 0.0)
+    return [float(len(run.losses)), 100 * share, *best.tolist(), volume]
 
 
-def _table(
-    problem: Problem,
-    rows: Sequence[tuple[str, str, SearchResult]],
-    reference: np.ndarray,
-    average: np.ndarray | None,
-) -> Table:
+def _table(rows: Sequence[Logged], reference: np.ndarray, average: np.ndarray | None) -> Table:
     table = Table(box=None, pad_edge=False)
-    names = ("strategy", "seed", "trials", "feasible %", *(f"best {g.metric}" for g in problem.goals), "hypervolume")
+    goals = rows[0].goals
+    names = ("strategy", "seed", "trials", "feasible %", *(f"best {g.metric}" for g in goals), "hypervolume")
     if average is not None:
-        names += tuple(f"RI % {g.metric}" for g in problem.goals)
+        names += tuple(f"RI % {g.metric}" for g in goals)
     for name in names:
         table.add_column(name, justify="left" if name in ("strategy", "seed") else "right")
     groups: dict[str, list[list[float]]] = {}
-    for strategy, seed, result in rows:
-        values = _values(problem, result, reference)
-        values += [] if average is None else _improvements(result, average)
-        groups.setdefault(strategy, []).append(values)
-        table.add_row(strategy, seed, *(f"{v:.5g}" for v in values))
+    for run in rows:
+        values = _values(run, reference)
+        values += [] if average is None else _improvements(run, average)
+        groups.setdefault(run.strategy, []).append(values)
+        table.add_row(run.strategy, run.seed, *(f"{v:.5g}" for v in values))
     for strategy, several in groups.items():
         if len(several) > 1:
             mean, spread = np.mean(several, axis=0), np.std(several, axis=0, ddof=1)

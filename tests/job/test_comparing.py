@@ -10,6 +10,9 @@ from rich.console import Console
 import archwright
 from archwright.errors import ConfigurationError
 from archwright.job.comparing import print_comparison
+from archwright.search.problem import Objective, Problem
+from archwright.search.run import run
+from archwright.testing.strategies import Toy, toy_space
 
 SPACE = """from archwright.operators import Classifier, Conv, Sequential
 from archwright.space import Space, oneof
@@ -63,3 +66,25 @@ def test_without_a_random_run_no_improvement_is_claimed_and_other_problems_are_r
     )  # fmt: skip
     with pytest.raises(ConfigurationError, match="other data, space or goals"):
         print_comparison([runs["random", 0][0], other])
+
+
+def test_runs_over_a_space_made_in_python_are_compared_by_their_logs(tmp_path):
+    problem = Problem(toy_space(), (Objective("error_percent"), Objective("params_m", "limit", at_most=14.0)), (Toy(),))
+    found = {}
+    for strategy, seed in (("random", 0), ("nsga2", 0), ("nsga2", 1)):
+        found[strategy, seed] = run(problem, strategy, "40 trials", tmp_path / f"{strategy}{seed}", seed=seed)
+    text = shown([tmp_path / f"{strategy}{seed}" for strategy, seed in found])
+    assert "2 seeds" in text
+    average = found["random", 0].losses
+    average = float(average[~np.isnan(average)].mean())
+    for (strategy, seed), result in found.items():
+        cells = next(x for x in text.splitlines() if x.split()[:2] == [strategy, str(seed)]).split()[2:]
+        best = result.best.metrics["error_percent"]
+        assert float(cells[0]) == 40
+        assert float(cells[1]) == pytest.approx(100 * result.feasible_share, rel=1e-3)
+        assert float(cells[2]) == pytest.approx(best, rel=1e-3)
+        assert float(cells[-1]) == pytest.approx(100 * (average - best) / average, rel=1e-3)
+    other = Problem(toy_space(), (Objective("params_m"),), (Toy(),))
+    run(other, "random", "5 trials", tmp_path / "other")
+    with pytest.raises(ConfigurationError, match="other data, space or goals"):
+        print_comparison([tmp_path / "random0", tmp_path / "other"])
