@@ -12,7 +12,7 @@ import typer.main
 from archwright.cli import app
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = ["README.md", "docs/tutorial.md", "docs/extending.md"]
+DOCUMENTS = ["README.md", "docs/tutorial.md", "docs/gradient.md", "docs/extending.md"]
 BLOCK = re.compile(r"(?P<mark><!-- not run: .+? -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
 
 # Every search of a document gets a few seconds; what it says stays as it is.
@@ -54,6 +54,11 @@ def test_the_quickstart_runs(tmp_path):
 @pytest.mark.slow
 def test_the_tutorial_runs(tmp_path):
     run_python("\n".join(blocks("docs/tutorial.md", "python")), tmp_path)
+
+
+def test_the_guide_to_gradients_runs(tmp_path):
+    shown = "\n".join(blocks("docs/gradient.md", "python"))
+    run_python(shown + "\nassert small.penalties == (budget,) and method.warmup == 5", tmp_path)
 
 
 def test_the_extensions_run_and_work(tmp_path):
