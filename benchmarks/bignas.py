@@ -33,7 +33,7 @@ from archwright.tasks.base import Task
 
 NAME = "bignas"
 DATA = {
-    "digits": {"epochs": 120, "seeds": 3, "load": {}},
+    "digits": {"epochs": 120, "seeds": 2, "load": {}},
     "cifar10_20k": {"epochs": 24, "seeds": 1, "load": {"pixels": 16, "images": 8000}},
 }
 

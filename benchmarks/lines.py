@@ -31,9 +31,11 @@ from figures import (
 )
 
 RANKED = (
-    ("single_path, 40 epochs", "single path"),
-    ("sandwich, 40 epochs", "sandwich"),
-    ("k_mixture, 40 epochs", "mixture of four supernets"),
+    ("single_path, 240 epochs", "single path"),
+    ("sandwich, 240 epochs", "sandwich"),
+    ("k_mixture, 240 epochs", "mixture of four supernets, as many steps in all"),
+    ("single_path, 960 epochs", "single path, four times as many steps"),
+    ("k_mixture, 960 epochs", "mixture of four supernets, as many steps for each as one path"),
     ("each alone, one seed", "each trained alone, one seed"),
 )
 RARTS, OURS = "rarts on darts, over first order", "python benchmarks/search_step.py --method darts --kernels off"

@@ -9,8 +9,8 @@ accuracy of the table; the ceiling is what one training of each network alone, m
 reaches. `between_seeds` is tau between two trainings of the same kind, without the truth.
 
 `single_path` is also what a mixture with one set of weights is; `k_mixture` has four. Methods are compared at equal
-epochs, with what each costs; `--long 4` adds those that train one path a step at four times as many, which costs about
-what a sandwich does and gives every set of the mixture as many steps as the single one had.
+epochs, with what each costs, and those that train one path a step at `--long` times as many, which costs about what a
+sandwich does and gives every set of the mixture as many steps as the single one had.
 Writes benchmarks/results/one_shot_ranking.json.
 """
 
@@ -43,8 +43,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--methods", default="single_path,sandwich,k_mixture")
     parser.add_argument("--networks", type=int, default=100)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=40)
-    parser.add_argument("--long", type=int, default=1, help="times as many epochs, once more")
+    parser.add_argument("--epochs", type=int, default=240)
+    parser.add_argument("--long", type=int, default=4, help="times as many epochs, once more")
     parser.add_argument("--dry", action="store_true", help="write nothing")
     return parser.parse_args()
 
