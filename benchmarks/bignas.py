@@ -1,7 +1,7 @@
 """Networks cut from a BigNAS supernet without training them again, against the same networks trained alone.
 
     python benchmarks/bignas.py
-    python benchmarks/bignas.py --data cifar10_20k --seeds 1
+    python benchmarks/bignas.py --data cifar10_20k --drawn 2
 
 A supernet of the default image space learns by the sandwich rule with in-place distillation and BigNAS's schedule (Yu
 et al., 2020, section 3). Its smallest and largest network and some drawn ones are extracted, their batch norms
@@ -34,7 +34,7 @@ from archwright.tasks.base import Task
 NAME = "bignas"
 DATA = {
     "digits": {"epochs": 120, "seeds": 2, "load": {}},
-    "cifar10_20k": {"epochs": 24, "seeds": 1, "load": {"pixels": 16, "images": 8000}},
+    "cifar10_20k": {"epochs": 24, "seeds": 1, "load": {"pixels": 16, "images": 6000}},
 }
 
 

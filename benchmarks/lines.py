@@ -576,6 +576,17 @@ LINES = (
     ),
     *(
         Line(
+            "bignas",
+            f"Networks cut from a BigNAS supernet, accuracy below the same networks trained alone, {words}: mean gap",
+            at("data", data, "gap_points", "mean"),
+            1.5,
+            at_most=True,
+            unit=" points",
+        )
+        for data, words in (("digits", "digits"), ("cifar10_20k", "CIFAR-10 at 16 pixels"))
+    ),
+    *(
+        Line(
             "one_shot_ranking",
             f"Kendall's tau of inherited accuracy, 100 networks: {words}",
             at("methods", name, "kendall_tau"),
