@@ -43,7 +43,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sets", default="1,4", help="sets of weights")
     parser.add_argument("--epochs", default="40,160", help="of the supernets")
     parser.add_argument("--alone", type=int, default=6, help="epochs of a network alone")
-    parser.add_argument("--alone-seeds", type=int, default=6)
+    parser.add_argument("--alone-seeds", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=3, help="supernets of each kind")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rate", type=float, default=0.05)
