@@ -4,8 +4,10 @@ import torch
 from torch import nn
 
 from archwright.gradient import GradientSearch
-from archwright.gradient.mixings.sparse import MASKED, Scores, SparseWeights
+from archwright.gradient.mixings.sparse import SparseWeights
 from archwright.gradient.recipes import recipe
+from archwright.nets.masks import MASKED
+from archwright.nets.scores import Scores
 
 
 def search_of(space, task, **changes):
@@ -32,21 +34,23 @@ def test_phases_are_dense_then_scored_then_fixed(cells, task):
     core, scores = search.core, search.core.companion
     assert isinstance(scores, Scores)
     x, y = next(search.data.some(0, 1))
-    moved = []
+    moved, tuned = [], []
     for progress in (0.0, 0.4, 0.9):
         core.progress = progress
         core.zero_grad()
         outputs = core.outputs(x, core.expected_weights())
         nn.functional.cross_entropy(outputs, y).backward()
         moved.append(any(s.grad is not None and bool(s.grad.any()) for s in scores.scores))
+        tuned.append(any(core.supernet.get_parameter(n).grad is not None for n in scores.names))
         if progress == 0.0:
             dense = outputs
         else:
             assert not torch.equal(outputs, dense)
-    assert moved == [False, True, False]
+    assert moved == [False, True, False] and tuned == [True, False, True]
+    assert search.method.warmup == 1 and recipe("dass").warmup == 30  # the architecture is learned in the last phase
     for name, score in zip(scores.names, scores.scores, strict=True):
         weight = core.supernet.get_parameter(name).detach().abs()
-        torch.testing.assert_close(score.detach(), weight / weight.max())
+        torch.testing.assert_close(score.detach(), (6 / weight[0].numel()) ** 0.5 * weight / weight.max())
 
 
 def test_a_stopped_search_keeps_scores_and_masks(cells, task, tmp_path):
