@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from torch import Tensor, nn
 
-from archwright.nets.checkpoint import TrainState
 from archwright.nets.masks import Masks
 from archwright.nets.recipe import Recipe
 from archwright.nets.train import TrainResult, train
@@ -20,16 +16,18 @@ class MaskedNet(nn.Module):
     Args:
         net: plain network.
         masks: made for it.
+        steps: of its training; every pass in training mode is one.
     """
 
-    def __init__(self, net: nn.Module, masks: Masks) -> None:
+    def __init__(self, net: nn.Module, masks: Masks, steps: int) -> None:
         super().__init__()
-        self.net, self.masks, self.progress = net, masks, 0.0
+        self.net, self.masks, self.steps, self.done = net, masks, steps, 0
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Outputs (batch, ...) for inputs (batch, ...)."""
-        with self.masks.masking(self.net, self.progress):
+        with self.masks.masking(self.net, min(1.0, self.done / self.steps)):
             outputs: Tensor = self.net(*inputs)
+        self.done += self.training
         return outputs
 
 
@@ -39,19 +37,15 @@ def train_sparse(net: nn.Module, task: Task, recipe: Recipe, masks: Masks, *, se
     Args:
         net: plain module, task inputs -> (batch, outputs).
         task: data and loss.
-        recipe: of the whole training, all phases of the masks included, which begin with an epoch.
+        recipe: of the whole training, all phases of the masks included.
         masks: made for `net`.
         seed: of batches, augmentation and dropout.
 
     Raises:
         EvaluationError: as `train`.
     """
-    whole = MaskedNet(net, masks)
-
-    def advance(record: dict[str, Any], state: Callable[[], TrainState]) -> None:
-        whole.progress = record["epoch"] / recipe.epochs
-
-    result = train(whole, task, recipe, seed=seed, on_epoch=advance)
+    steps = recipe.epochs * max(1, len(task.train) // recipe.batch)
+    result = train(MaskedNet(net, masks, steps), task, recipe, seed=seed)
     masks.settle(net)
     return result
 
