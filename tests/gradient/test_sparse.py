@@ -1,8 +1,10 @@
 """Masked weights (DASS): exact sparsity, gradients of scores, architectures compared under masks."""
 
+import pytest
 import torch
 from torch import nn
 
+from archwright.errors import ConfigurationError
 from archwright.gradient import GradientSearch
 from archwright.gradient.mixings.sparse import SparseWeights
 from archwright.gradient.recipes import recipe
@@ -53,9 +55,10 @@ def test_phases_are_dense_then_scored_then_fixed(cells, task):
         torch.testing.assert_close(score.detach(), (6 / weight[0].numel()) ** 0.5 * weight / weight.max())
 
 
-def test_a_stopped_search_keeps_scores_and_masks(cells, task, tmp_path):
+@pytest.mark.parametrize("name", ["dass", "supertickets"])
+def test_a_stopped_search_keeps_scores_and_masks(name, cells, task, tmp_path):
     def make(folder=None):
-        return GradientSearch(cells, task, recipe("dass", epochs=3, batch=16), seed=2, folder=folder)
+        return GradientSearch(cells, task, recipe(name, epochs=3, batch=8), seed=2, folder=folder)
 
     whole = make()
     whole.run(random=0)
@@ -67,9 +70,5 @@ def test_a_stopped_search_keeps_scores_and_masks(cells, task, tmp_path):
 
 
 def test_masked_weights_stay_away_from_options_that_run_in_the_backward_pass():
-    import pytest
-
-    from archwright.errors import ConfigurationError
-
     with pytest.raises(ConfigurationError, match="masks are gone"):
         recipe("proxylessnas", mixing=SparseWeights())
