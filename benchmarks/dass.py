@@ -1,6 +1,6 @@
 """DASS at 90 % and 99 % sparsity against DARTS whose found network is pruned, on the DARTS space.
 
-    python benchmarks/dass.py --seeds 3
+    python benchmarks/dass.py
 
 Cells are searched on real CIFAR-10 images at 16 pixels, with `dass` at each sparsity and with `darts` (equal epochs,
 data, batches and reach of the architecture parameters). Every found cell is re-stacked by `transfer` with trained norms
@@ -49,9 +49,9 @@ Row = dict[str, Any]
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", default="0,1,2", help="with commas between")
     parser.add_argument("--search-epochs", type=int, default=10)
-    parser.add_argument("--search-images", type=int, default=1600)
+    parser.add_argument("--search-images", type=int, default=3200)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--images", type=int, default=4000)
     parser.add_argument("--channels", type=int, default=16)
@@ -68,7 +68,7 @@ def searched(options: argparse.Namespace, sparsity: float | None, seed: int) -> 
     task = load("cifar10_20k", pixels=16, images=options.search_images)
     space = darts(task.input_shape, task.outputs, channels=options.channels, cells=options.cells)
     changes: dict[str, Any] = {} if sparsity is None else {"mixing": SparseWeights(sparsity)}
-    method = recipe("darts" if sparsity is None else "dass", epochs=options.search_epochs, batch=32, **changes)
+    method = recipe("darts" if sparsity is None else "dass", epochs=options.search_epochs, batch=64, **changes)
     steps = (method.epochs - method.warmup) * int(0.5 * len(task.train) / method.batch)
     method = method.with_(architecture=replace(method.architecture, lr=REACH / steps))
     found = GradientSearch(space, task, method, seed=seed).run(random=0).last
@@ -153,27 +153,35 @@ def summary(rows: dict[str, Row]) -> dict[str, Any]:
     return out
 
 
+def known(settings: dict[str, Any]) -> dict[str, Row]:
+    """The parts that the file holds, if they were made with these settings."""
+    path = RESULTS / f"{NAME}.json"
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    found: dict[str, Row] = before["parts"] if before.get("settings") == settings else {}
+    return found
+
+
 def main() -> None:
     options = arguments()
     torch.set_num_threads(1)
     settings = {k: v for k, v in vars(options).items() if k not in ("dry", "seeds", "seconds")}
-    path, rows, began = RESULTS / f"{NAME}.json", dict[str, Row](), time.monotonic()
-    if path.exists() and not options.dry:
-        before = json.loads(path.read_text(encoding="utf-8"))
-        rows = before["parts"] if before["settings"] == settings else {}
+    rows, began = {} if options.dry else known(settings), time.monotonic()
 
     def part(key: str, work: Callable[[], Row], **more: Any) -> Row | None:
         """A part's row, from the file or made now; None where there is no time."""
         if key not in rows:
             if time.monotonic() - began > options.seconds:
                 return None
-            rows[key] = {**more, **work()}
+            made = {**more, **work()}
+            rows.update({} if options.dry else known(settings))  # other seeds may be run beside this
+            rows[key] = made
             print(key, json.dumps(rows[key]), flush=True)
             if not options.dry:
                 write(NAME, {"settings": settings, "sparsities": summary(rows), "parts": rows})
         return rows[key]
 
-    plan = [(m, s, seed) for seed in range(options.seeds) for s in SPARSITIES for m in ("dass", "darts")]
+    seeds = [int(s) for s in options.seeds.split(",")]
+    plan = [(m, s, seed) for seed in seeds for s in SPARSITIES for m in ("dass", "darts")]
     for method, sparsity, seed in plan:
         asked = sparsity if method == "dass" else None
         key = f"search {method} {sparsity} {seed}" if method == "dass" else f"search darts {seed}"

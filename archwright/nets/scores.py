@@ -30,7 +30,7 @@ class Scores(Masks):
 
     started: Tensor
 
-    def __init__(self, net: nn.Module, sparsity: float, dense: float = 0.3, scored: float = 0.6) -> None:
+    def __init__(self, net: nn.Module, sparsity: float, dense: float = 0.2, scored: float = 0.4) -> None:
         super().__init__(net, sparsity)
         self.dense, self.scored = dense, scored
         self.scores = nn.ParameterList(nn.Parameter(net.get_parameter(n).detach().abs()) for n in self.names)

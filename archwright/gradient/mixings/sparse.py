@@ -27,8 +27,8 @@ class SparseWeights(MaskedWeights):
         scored: share of the search after which masks are fixed.
     """
 
-    dense: float = 0.3
-    scored: float = 0.6
+    dense: float = 0.2
+    scored: float = 0.4
 
     def __post_init__(self) -> None:
         super().__post_init__()
