@@ -50,9 +50,9 @@ Row = dict[str, Any]
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", default="0,1,2", help="with commas between")
-    parser.add_argument("--search-epochs", type=int, default=10)
-    parser.add_argument("--search-images", type=int, default=3200)
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--search-epochs", type=int, default=6)
+    parser.add_argument("--search-images", type=int, default=1600)
+    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--images", type=int, default=4000)
     parser.add_argument("--channels", type=int, default=16)
     parser.add_argument("--cells", type=int, default=3)
@@ -68,7 +68,7 @@ def searched(options: argparse.Namespace, sparsity: float | None, seed: int) -> 
     task = load("cifar10_20k", pixels=16, images=options.search_images)
     space = darts(task.input_shape, task.outputs, channels=options.channels, cells=options.cells)
     changes: dict[str, Any] = {} if sparsity is None else {"mixing": SparseWeights(sparsity)}
-    method = recipe("darts" if sparsity is None else "dass", epochs=options.search_epochs, batch=64, **changes)
+    method = recipe("darts" if sparsity is None else "dass", epochs=options.search_epochs, batch=32, **changes)
     steps = (method.epochs - method.warmup) * int(0.5 * len(task.train) / method.batch)
     method = method.with_(architecture=replace(method.architecture, lr=REACH / steps))
     found = GradientSearch(space, task, method, seed=seed).run(random=0).last
