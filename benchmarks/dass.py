@@ -26,7 +26,6 @@ from common import RESULTS, write
 from archwright.analysis.random_sparse import beside_random
 from archwright.benchmarks.one_shot import mean_interval
 from archwright.gradient import GradientSearch
-from archwright.gradient.mixings.sparse import SparseWeights
 from archwright.gradient.recipes import recipe
 from archwright.gradient.selections.edges import skip_share
 from archwright.nets import build
@@ -67,7 +66,7 @@ def searched(options: argparse.Namespace, sparsity: float | None, seed: int) -> 
     began = time.process_time()
     task = load("cifar10_20k", pixels=16, images=options.search_images)
     space = darts(task.input_shape, task.outputs, channels=options.channels, cells=options.cells)
-    changes: dict[str, Any] = {} if sparsity is None else {"mixing": SparseWeights(sparsity)}
+    changes: dict[str, Any] = {} if sparsity is None else {"sparsity": sparsity}
     method = recipe("darts" if sparsity is None else "dass", epochs=options.search_epochs, batch=32, **changes)
     steps = (method.epochs - method.warmup) * int(0.5 * len(task.train) / method.batch)
     method = method.with_(architecture=replace(method.architecture, lr=REACH / steps))

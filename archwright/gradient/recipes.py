@@ -7,11 +7,13 @@ setting of a `Method` can be changed by name: `recipe("darts", epochs=10)`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from archwright import registry
 from archwright.gradient.method import Method, Training
 from archwright.gradient.mixings.entangled import EntangledWeights
+from archwright.gradient.mixings.masked import MaskedWeights
 from archwright.gradient.mixings.outputs import Outputs
 from archwright.gradient.mixings.partial_channels import Partial
 from archwright.gradient.mixings.reactivated import ReactivatedWeights
@@ -43,6 +45,8 @@ ALPHA_FAST = Training("adam", 6e-4, None, betas=(0.5, 0.999), weight_decay=1e-3,
 def recipe(name: str, **changes: Any) -> Method:
     """A method by its published name, with other settings where given; the warm-up keeps its share of the epochs.
 
+    Of recipes that mask weights, `sparsity` is a setting as well.
+
     Raises:
         ConfigurationError: if the name or a setting is unknown.
     """
@@ -50,6 +54,8 @@ def recipe(name: str, **changes: Any) -> Method:
     method = make()
     if "epochs" in changes and "warmup" not in changes:
         changes["warmup"] = method.warmup * int(changes["epochs"]) // method.epochs
+    if "sparsity" in changes and isinstance(method.mixing, MaskedWeights):
+        changes["mixing"] = replace(method.mixing, sparsity=changes.pop("sparsity"))
     return method.with_(**changes)
 
 

@@ -21,7 +21,7 @@ def zeros(net):
 
 
 def test_the_found_network_has_the_sparsity_in_every_tensor(cells, task):
-    search = search_of(cells, task, mixing=SparseWeights(0.8))
+    search = search_of(cells, task, sparsity=0.8)
     result = search.run(random=0)
     counts = zeros(result.network())
     assert len(counts) > 3

@@ -185,9 +185,11 @@ def test_where_time_is_short_measuring_keeps_to_its_share_and_never_vanishes():
 
 @pytest.mark.parametrize("name", [n for n in registry.names("recipes") if isinstance(recipe(n).mixing, MaskedWeights)])
 def test_every_recipe_under_masks_hands_over_a_sparse_network_beside_random_masks(name, tmp_path, capsys):
-    result = archwright.search(cells(), "digits", strategy=name, budget="3 trials", out=str(tmp_path / "run"),
-                               options={"epochs": 2, "finalists": 1, "strategy_options": {"batch": 64}})  # fmt: skip
-    sparsity = recipe(name).mixing.sparsity
+    sparsity = 0.7
+    options = {"epochs": 2, "finalists": 1, "strategy_options": {"batch": 64, "sparsity": sparsity}}
+    result = archwright.search(
+        cells(), "digits", strategy=name, budget="3 trials", out=str(tmp_path / "run"), options=options
+    )
     assert zero_share(result.network) == pytest.approx(sparsity, abs=0.03)  # of tensors as small as four weights
     said = capsys.readouterr().out
     assert f"at {100 * sparsity:g} % sparsity: accuracy_percent" in said and "random masks: " in said
