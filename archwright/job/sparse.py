@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from archwright.job.finalists import Finalist
     from archwright.job.stages import Stages
 
-FILE = "random_sparse.json"
-TRAININGS = 2  # of random masks beside a network
+FILE = "finalists_random_masks.json"  # forgotten with the finalists
+TRAININGS = 3  # that random masks take beside a network: two, and looking at the masks
 MOST_CANDIDATES = 20
 
 
@@ -39,14 +39,12 @@ def rule_of(job: Stages) -> MaskedWeights | None:
 def fit(job: Stages, net: nn.Module, task: Task, recipe: Recipe) -> TrainResult:
     """Train a finalist, under the masks of the job's recipe where it has any."""
     rule, seed = rule_of(job), job.config.seed
-    return (
-        train(net, task, recipe, seed=seed)
-        if rule is None
-        else train_sparse(net, task, recipe, rule.masks(net), seed=seed)
-    )
+    if rule is None:
+        return train(net, task, recipe, seed=seed)
+    return train_sparse(net, task, recipe, rule.masks(net), seed=seed)
 
 
-def random_masks(job: Stages, best: Finalist, index: int) -> dict[str, Any] | None:
+def random_masks(job: Stages, best: Finalist, index: int) -> None:
     """Random masks at the sparsity of the best finalist, trained as long as it was; said, and kept in the folder.
 
     Args:
@@ -55,11 +53,8 @@ def random_masks(job: Stages, best: Finalist, index: int) -> dict[str, Any] | No
         index: its place among the finalists, whose length of training is taken.
     """
     rule, path = rule_of(job), job.kept / FILE
-    if rule is None:
-        return None
-    if path.exists():
-        found: dict[str, Any] = json.loads(path.read_text())
-        return found
+    if rule is None or path.exists():
+        return
     with job.progress.stage("random masks beside it"):
         file = job.kept / f"finalist{index}_length.json"  # not there if it was not trained on, for want of time
         length = Length(**json.loads(file.read_text())) if file.exists() else Length(1, len(job.task.train))
@@ -76,9 +71,7 @@ def random_masks(job: Stages, best: Finalist, index: int) -> dict[str, Any] | No
         )
         line = made.line(job.task.metric)
         job.progress.say(f"  {line}")
-    found = {"line": line, **made.to_json()}
-    replace_file(path, json.dumps(found))
-    return found
+    replace_file(path, json.dumps({"line": line, **made.to_json()}))
 
 
 __all__ = ["FILE", "TRAININGS", "fit", "random_masks", "rule_of"]

@@ -193,7 +193,7 @@ def test_every_recipe_under_masks_hands_over_a_sparse_network_beside_random_mask
     assert zero_share(result.network) == pytest.approx(sparsity, abs=0.03)  # of tensors as small as four weights
     said = capsys.readouterr().out
     assert f"at {100 * sparsity:g} % sparsity: accuracy_percent" in said and "random masks: " in said
-    kept = json.loads((tmp_path / "run" / "checkpoint" / "random_sparse.json").read_text())
+    kept = json.loads((tmp_path / "run" / "checkpoint" / "finalists_random_masks.json").read_text())
     assert kept["metrics"]["accuracy_percent"] == result.metrics["accuracy_percent"]
     assert {*kept["random_chosen"]} == {*kept["random_first"]} >= {"accuracy_percent"}
     assert kept["line"] in (tmp_path / "run" / "report.html").read_text()
