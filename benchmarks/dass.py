@@ -34,7 +34,7 @@ from archwright.nets.recipe import Recipe
 from archwright.nets.scores import Scores
 from archwright.nets.train import evaluate
 from archwright.nets.train_sparse import train_sparse
-from archwright.space import Architecture
+from archwright.space import Architecture, Space
 from archwright.spaces.darts import darts
 from archwright.spaces.transfer import transfer
 from archwright.tasks import load
@@ -52,20 +52,26 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--search-epochs", type=int, default=6)
     parser.add_argument("--search-images", type=int, default=1600)
     parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--images", type=int, default=4000)
+    parser.add_argument("--images", type=int, default=3000)
     parser.add_argument("--channels", type=int, default=16)
     parser.add_argument("--cells", type=int, default=3)
+    parser.add_argument("--nodes", type=int, default=3, help="of a cell")
     parser.add_argument("--candidates", type=int, default=20, help="random masks that are drawn")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no part after so long")
     parser.add_argument("--dry", action="store_true", help="write nothing")
     return parser.parse_args()
 
 
+def space_of(task: Task, options: argparse.Namespace, *, affine: bool = False) -> Space:
+    sizes = {"channels": options.channels, "cells": options.cells, "nodes": options.nodes}
+    return darts(task.input_shape, task.outputs, affine=affine, **sizes)
+
+
 def searched(options: argparse.Namespace, sparsity: float | None, seed: int) -> Row:
     """The cell of a search; under masks where a sparsity is given."""
     began = time.process_time()
     task = load("cifar10_20k", pixels=16, images=options.search_images)
-    space = darts(task.input_shape, task.outputs, channels=options.channels, cells=options.cells)
+    space = space_of(task, options)
     changes: dict[str, Any] = {} if sparsity is None else {"sparsity": sparsity}
     method = recipe("darts" if sparsity is None else "dass", epochs=options.search_epochs, batch=32, **changes)
     steps = (method.epochs - method.warmup) * int(0.5 * len(task.train) / method.batch)
@@ -81,10 +87,8 @@ def searched(options: argparse.Namespace, sparsity: float | None, seed: int) -> 
 
 def network(options: argparse.Namespace, task: Task, code: list[int], seed: int) -> torch.nn.Module:
     """A fresh network of re-stacked cells."""
-    space = darts(task.input_shape, task.outputs, channels=options.channels, cells=options.cells)
-    target = darts(task.input_shape, task.outputs, channels=options.channels, cells=options.cells, affine=True)
-    found = Architecture(space, np.array(code, dtype=np.int16))
-    return build(transfer(found, target), task.input_shape, seed=seed)
+    found = Architecture(space_of(task, options), np.array(code, dtype=np.int16))
+    return build(transfer(found, space_of(task, options, affine=True)), task.input_shape, seed=seed)
 
 
 def trained(options: argparse.Namespace, code: list[int], sparsity: float, seed: int) -> Row:

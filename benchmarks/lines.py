@@ -29,6 +29,7 @@ from figures import (
     wrong_texts,
     zero_shot,
 )
+from lines_sparse import SPARSE
 
 RANKED = (
     ("single_path, 40 epochs", "single path"),
@@ -538,12 +539,7 @@ LINES = (
         at("relative_improvement", "percent"),
         unit=" %",
     ),
-    Line(
-        "random_sparse",
-        "Random node masks at 90 % sparsity: gain of the best of twenty by loss over the first, 20 seeds",
-        at("sparsities", "0.9", "gain_points"),
-        unit=" points",
-    ),
+    *SPARSE,
     Line(
         "one_shot_sharpness",
         "SD-DARTS: seeds of three with a lower largest eigenvalue, architecture parameters",
