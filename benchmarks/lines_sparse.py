@@ -25,12 +25,13 @@ SPARSE = (
     *(
         Line(
             "supertickets",
-            f"SuperTickets' one run over as many steps of search, training{words}, pruning, retraining, 80 % sparsity",
-            over_means(("summary", "one_run"), ("summary", f"pipeline_{start}")),
+            f"SuperTickets{more} over as many steps of search, training{words}, pruning, retraining, 80 % sparsity",
+            over_means(("summary", ours), ("summary", f"pipeline_{start}")),
             1,
             unit="x",
             command="python benchmarks/supertickets.py",
         )
+        for ours, more in (("one_run", " in one run"), ("one_run_retrained", ", retrained,"))
         for start, words in (("afresh", ""), ("from_shared_weights", " from the shared weights"))
     ),
     Line(

@@ -3,13 +3,14 @@
     python benchmarks/supertickets.py
 
 Real CIFAR-10 images at 16 pixels; layers of inverted residuals with kernel 3, 5, 7 or none; 80 % sparsity. The recipe
-`supertickets` runs for all epochs and gives a network that is not trained any further. The pipeline has as many steps
-on the same rows: a third for a search with `single-level`, a third for training what it found (afresh, or from the
-shared weights), then the smallest weights of each tensor are pruned, and a third for retraining under the masks. The
-learning rate falls by a cosine in each third, in the one run once. Beside the ticket stand random node masks at its
-sparsity. The ticket is then carried to a second task, the 20 superclasses of CIFAR-100, by a new head, and trained
-there beside the same masks with fresh weights and beside random masks. Writes benchmarks/results/supertickets.json
-after every seed; a run that was stopped goes on where the settings are equal.
+`supertickets` runs for all epochs and gives a network that is not trained any further; or it runs for two thirds of
+them, and the ticket is retrained under its masks for the last one. The pipeline has as many steps on the same rows: a
+third for a search with `single-level`, a third for training what it found (afresh, or from the shared weights), then
+the smallest weights of each tensor are pruned, and a third for retraining under the masks. The learning rate falls by a
+cosine in each part. Beside the ticket stand random node masks at its sparsity. The ticket is then carried to a second
+task, the 20 superclasses of CIFAR-100, by a new head, and trained there beside the same masks with fresh weights and
+beside random masks. Writes benchmarks/results/supertickets.json after every seed; a run that was stopped goes on where
+the settings are equal.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from archwright.gradient.method import Method, Training
 from archwright.gradient.recipes import recipe
 from archwright.gradient.selections.argmax import Argmax
 from archwright.nets import build
-from archwright.nets.masks import magnitude_masks, zero_share
+from archwright.nets.masks import magnitude_masks, masks_of, zero_share
 from archwright.nets.recalibrate import recalibrate_
 from archwright.nets.recipe import Recipe
 from archwright.nets.ticket import carry
@@ -83,20 +84,21 @@ def tested(net: nn.Module, task: Task) -> float:
     return evaluate(net, task, "test")["accuracy_percent"]
 
 
-def one_run(options: argparse.Namespace, task: Task, seed: int) -> tuple[Row, nn.Module, Architecture]:
-    """The ticket as the run leaves it."""
+def one_run(task: Task, epochs: int, more: int, seed: int) -> tuple[Row, nn.Module, Architecture]:
+    """The ticket as the run leaves it, or retrained under its masks for some more epochs."""
     began = time.process_time()
     steps = int(0.9 * len(task.train)) // 64
-    search = GradientSearch(
-        space_of(task), task, method("supertickets", options.epochs, options.epochs * steps), seed=seed
-    )
+    search = GradientSearch(space_of(task), task, method("supertickets", epochs, epochs * steps), seed=seed)
     result = search.run(random=0)
     net = result.network()
+    if more:
+        net = masked(net, masks_of(net))
+        train(net, replace(task, train=search.data.parts(0)[0]), training(more), seed=seed)
     row = {
         "test_accuracy_percent": tested(net, task),
         "zero_share": zero_share(net),
         "code": result.last.code.tolist(),
-        "steps": options.epochs * search.data.steps,
+        "steps": epochs * search.data.steps + more * steps,
         "params_m": sum(p.numel() for p in net.parameters()) / 1e6,
         "cpu_seconds": time.process_time() - began,
     }
@@ -148,7 +150,8 @@ def carried(options: argparse.Namespace, ticket: nn.Module, architecture: Archit
 def measured(options: argparse.Namespace, seed: int) -> Row:
     """Everything for one seed."""
     task = load("cifar10_20k", pixels=16, images=options.images)
-    row, net, architecture = one_run(options, task, seed)
+    third = options.epochs // 3
+    row, net, architecture = one_run(task, options.epochs, 0, seed)
     beside = beside_random(
         "supertickets",
         {task.metric: row["test_accuracy_percent"]},
@@ -161,6 +164,7 @@ def measured(options: argparse.Namespace, seed: int) -> Row:
     print(beside.line(task.metric), flush=True)
     return {
         "one_run": row,
+        "one_run_retrained": one_run(task, options.epochs - third, third, seed)[0],
         "pipeline": pipeline(options, task, seed),
         "random_masks": {k: getattr(beside.random, k)[task.metric] for k in ("chosen", "first")},
         "second_task": carried(options, net, architecture, seed),
@@ -171,12 +175,12 @@ def summary(rows: list[Row]) -> dict[str, Any]:
     """Means with intervals, and differences paired over seeds."""
     if len(rows) < 2:
         return {}
-    ours = np.array([r["one_run"]["test_accuracy_percent"] for r in rows])
-    out: dict[str, Any] = {"seeds": len(rows), "one_run": mean_interval(ours)}
+    ours = {k: np.array([r[k]["test_accuracy_percent"] for r in rows]) for k in ("one_run", "one_run_retrained")}
+    out: dict[str, Any] = {"seeds": len(rows), **{k: mean_interval(v) for k, v in ours.items()}}
     for start in ("afresh", "from_shared_weights"):
         theirs = np.array([r["pipeline"][start]["test_accuracy_percent"] for r in rows])
         out[f"pipeline_{start}"] = mean_interval(theirs)
-        out[f"gain_over_{start}_points"] = mean_interval(ours - theirs)
+        out |= {f"gain_of_{k}_over_{start}_points": mean_interval(v - theirs) for k, v in ours.items()}
     out["random_masks"] = mean_interval(np.array([r["random_masks"]["chosen"] for r in rows]))
     out["second_task"] = {
         k: mean_interval(np.array([r["second_task"][k] for r in rows])) for k in rows[0]["second_task"]

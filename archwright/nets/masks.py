@@ -81,10 +81,15 @@ def magnitude_masks(net: nn.Module, sparsity: float) -> dict[str, Tensor]:
     return {name: largest(m.weight.abs(), sparsity) for name, m in net.named_modules() if isinstance(m, MASKED)}
 
 
+def masks_of(net: nn.Module) -> dict[str, Tensor]:
+    """Name of a layer -> mask of the weights that are not zero."""
+    return {name: (m.weight != 0).float() for name, m in net.named_modules() if isinstance(m, MASKED)}
+
+
 def zero_share(net: nn.Module) -> float:
     """Share of zeros among the weights that masks may cover."""
     weights = [m.weight for m in net.modules() if isinstance(m, MASKED)]
     return sum(int((w == 0).sum()) for w in weights) / max(1, sum(w.numel() for w in weights))
 
 
-__all__ = ["MASKED", "Masks", "largest", "magnitude_masks", "zero_share"]
+__all__ = ["MASKED", "Masks", "largest", "magnitude_masks", "masks_of", "zero_share"]

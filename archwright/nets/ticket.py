@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from archwright.errors import EvaluationError
-from archwright.nets.masks import MASKED
+from archwright.nets.masks import MASKED, masks_of
 
 
 @torch.no_grad()
@@ -26,7 +26,8 @@ def carry(ticket: nn.Module, net: nn.Module) -> dict[str, Tensor]:
     Raises:
         EvaluationError: if the networks differ in more than the head.
     """
-    *body, head = [name for name, m in net.named_modules() if isinstance(m, MASKED)]
+    masks = masks_of(ticket)
+    *_, head = [name for name, m in net.named_modules() if isinstance(m, MASKED)]
     given = ticket.state_dict()
     own = {k: v for k, v in net.state_dict().items() if k.rpartition(".")[0] != head}
     for name, tensor in own.items():
@@ -39,7 +40,7 @@ def carry(ticket: nn.Module, net: nn.Module) -> dict[str, Tensor]:
                 "build the network of the same architecture, for inputs of the same channels"
             )
         tensor.copy_(source)
-    return {name: (net.get_submodule(name).get_parameter("weight") != 0).float() for name in body}
+    return {name: mask for name, mask in masks.items() if name != head}
 
 
 __all__ = ["carry"]
