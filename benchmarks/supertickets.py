@@ -9,7 +9,7 @@ third for a search with `single-level`, a third for training what it found (afre
 the smallest weights of each tensor are pruned, and a third for retraining under the masks. The learning rate falls by a
 cosine in each part. Beside the ticket stand random node masks at its sparsity. The ticket is then carried to a second
 task, the 20 superclasses of CIFAR-100, by a new head, and trained there beside the same masks with fresh weights and
-beside random masks. Writes benchmarks/results/supertickets.json after every seed; a run that was stopped goes on where
+beside random masks. Writes benchmarks/results/supertickets.json after every part; a run that was stopped goes on where
 the settings are equal.
 """
 
@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -147,32 +148,33 @@ def carried(options: argparse.Namespace, ticket: nn.Module, architecture: Archit
     }
 
 
-def measured(options: argparse.Namespace, seed: int) -> Row:
-    """Everything for one seed."""
-    task = load("cifar10_20k", pixels=16, images=options.images)
-    third = options.epochs // 3
-    row, net, architecture = one_run(task, options.epochs, 0, seed)
-    beside = beside_random(
-        "supertickets",
-        {task.metric: row["test_accuracy_percent"]},
-        lambda: build(architecture, task.input_shape, seed=seed),
-        task,
-        training(options.epochs),
-        SPARSITY,
-        seed=seed,
-    )
-    print(beside.line(task.metric), flush=True)
-    return {
-        "one_run": row,
-        "one_run_retrained": one_run(task, options.epochs - third, third, seed)[0],
-        "pipeline": pipeline(options, task, seed),
-        "random_masks": {k: getattr(beside.random, k)[task.metric] for k in ("chosen", "first")},
-        "second_task": carried(options, net, architecture, seed),
-    }
+def parts(options: argparse.Namespace, seed: int) -> Iterator[tuple[str, Callable[[], Row]]]:
+    """What is measured for one seed: keys of its row, and the work for them."""
+    task, third = load("cifar10_20k", pixels=16, images=options.images), options.epochs // 3
+
+    def ticket() -> Row:
+        row, net, architecture = one_run(task, options.epochs, 0, seed)
+        beside = beside_random(
+            "supertickets",
+            {task.metric: row["test_accuracy_percent"]},
+            lambda: build(architecture, task.input_shape, seed=seed),
+            task,
+            training(options.epochs),
+            SPARSITY,
+            seed=seed,
+        )
+        print(beside.line(task.metric), flush=True)
+        random = {k: getattr(beside.random, k)[task.metric] for k in ("chosen", "first")}
+        return {**row, "random_masks": random, "second_task": carried(options, net, architecture, seed)}
+
+    yield "one_run", ticket
+    yield "pipeline", lambda: pipeline(options, task, seed)
+    yield "one_run_retrained", lambda: one_run(task, options.epochs - third, third, seed)[0]
 
 
-def summary(rows: list[Row]) -> dict[str, Any]:
-    """Means with intervals, and differences paired over seeds."""
+def summary(seeds: dict[str, Row]) -> dict[str, Any]:
+    """Means with intervals, and differences paired over the seeds that are complete."""
+    rows = [r for r in seeds.values() if {"one_run", "pipeline", "one_run_retrained"} <= set(r)]
     if len(rows) < 2:
         return {}
     ours = {k: np.array([r[k]["test_accuracy_percent"] for r in rows]) for k in ("one_run", "one_run_retrained")}
@@ -181,10 +183,9 @@ def summary(rows: list[Row]) -> dict[str, Any]:
         theirs = np.array([r["pipeline"][start]["test_accuracy_percent"] for r in rows])
         out[f"pipeline_{start}"] = mean_interval(theirs)
         out |= {f"gain_of_{k}_over_{start}_points": mean_interval(v - theirs) for k, v in ours.items()}
-    out["random_masks"] = mean_interval(np.array([r["random_masks"]["chosen"] for r in rows]))
-    out["second_task"] = {
-        k: mean_interval(np.array([r["second_task"][k] for r in rows])) for k in rows[0]["second_task"]
-    }
+    out["random_masks"] = mean_interval(np.array([r["one_run"]["random_masks"]["chosen"] for r in rows]))
+    second = [r["one_run"]["second_task"] for r in rows]
+    out["second_task"] = {k: mean_interval(np.array([r[k] for r in second])) for k in second[0]}
     return out
 
 
@@ -192,17 +193,19 @@ def main() -> None:
     options = arguments()
     torch.set_num_threads(1)
     settings = {k: v for k, v in vars(options).items() if k not in ("dry", "seeds", "seconds")}
-    path, rows, began = RESULTS / f"{NAME}.json", list[Row](), time.monotonic()
+    path, rows, began = RESULTS / f"{NAME}.json", dict[str, Row](), time.monotonic()
     if path.exists() and not options.dry:
         before = json.loads(path.read_text(encoding="utf-8"))
-        rows = before["seeds"] if before["settings"] == settings else []
-    for seed in range(len(rows), options.seeds):
-        if time.monotonic() - began > options.seconds:
-            break
-        rows.append(measured(options, seed))
-        print(json.dumps(rows[-1]), flush=True)
-        if not options.dry:
-            write(NAME, {"settings": settings, "summary": summary(rows), "seeds": rows})
+        rows = before["seeds"] if before["settings"] == settings else {}
+    for seed in range(options.seeds):
+        row = rows.setdefault(str(seed), {})
+        for name, work in parts(options, seed):
+            if name in row or time.monotonic() - began > options.seconds:
+                continue
+            row[name] = work()
+            print(seed, name, json.dumps(row[name]), flush=True)
+            if not options.dry:
+                write(NAME, {"settings": settings, "summary": summary(rows), "seeds": rows})
     print(json.dumps(summary(rows), indent=1))
 
 
