@@ -173,11 +173,12 @@ def parts(options: argparse.Namespace, seed: int) -> Iterator[tuple[str, Callabl
 
 
 def summary(seeds: dict[str, Row]) -> dict[str, Any]:
-    """Means with intervals, and differences paired over the seeds that are complete."""
-    rows = [r for r in seeds.values() if {"one_run", "pipeline", "one_run_retrained"} <= set(r)]
+    """Means with intervals, and differences paired over seeds."""
+    rows = [r for r in seeds.values() if {"one_run", "pipeline"} <= set(r)]
     if len(rows) < 2:
         return {}
-    ours = {k: np.array([r[k]["test_accuracy_percent"] for r in rows]) for k in ("one_run", "one_run_retrained")}
+    kinds = [k for k in ("one_run", "one_run_retrained") if all(k in r for r in rows)]
+    ours = {k: np.array([r[k]["test_accuracy_percent"] for r in rows]) for k in kinds}
     out: dict[str, Any] = {"seeds": len(rows), **{k: mean_interval(v) for k, v in ours.items()}}
     for start in ("afresh", "from_shared_weights"):
         theirs = np.array([r["pipeline"][start]["test_accuracy_percent"] for r in rows])
