@@ -221,3 +221,13 @@ def improvement(method: str) -> Callable[[Any], float | None]:
 def over_random(content: Any) -> float | None:
     found = at("pairs", "mean_test_accuracy_percent")(content)
     return None if not found else found["fbnetv3"] / found["random"]
+
+
+def over_means(ours: tuple[str, ...], theirs: tuple[str, ...]) -> Callable[[Any], float | None]:
+    """Ratio of the means of two summaries."""
+
+    def read(content: Any) -> float | None:
+        means = [at(*path, "mean")(content) for path in (ours, theirs)]
+        return None if None in means else means[0] / means[1]
+
+    return read

@@ -29,6 +29,7 @@ from figures import (
     wrong_texts,
     zero_shot,
 )
+from lines_sparse import SPARSE
 
 RANKED = (
     ("single_path, 240 epochs", "single path"),
@@ -543,12 +544,7 @@ LINES = (
         )
         for method in ("darts", "fair-darts")
     ),
-    Line(
-        "random_sparse",
-        "Random node masks at 90 % sparsity: gain of the best of twenty by loss over the first, 20 seeds",
-        at("sparsities", "0.9", "gain_points"),
-        unit=" points",
-    ),
+    *SPARSE,
     Line(
         "one_shot_sharpness",
         "SD-DARTS: seeds of three with a lower largest eigenvalue, architecture parameters",

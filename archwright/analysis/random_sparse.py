@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -100,6 +101,69 @@ def random_sparse(
         return evaluate(net, task, "test")
 
     return RandomSparse(trained(drawn[int(losses.argmin())]), trained(drawn[0]), losses)
+
+
+@dataclass(frozen=True)
+class BesideRandom:
+    """What a sparse method reached, never without random masks at the same sparsity.
+
+    Attributes:
+        name: of the method.
+        sparsity: of its weights; the share of zero nodes in the random masks.
+        metrics: of its network on the test part.
+        random: on the same architecture, trained with the same recipe.
+    """
+
+    name: str
+    sparsity: float
+    metrics: Mapping[str, float]
+    random: RandomSparse
+
+    def line(self, metric: str) -> str:
+        """The comparison in words."""
+        return (
+            f"{self.name} at {100 * self.sparsity:g} % sparsity: {metric} {self.metrics[metric]:.4g}; random masks: "
+            f"{self.random.chosen[metric]:.4g} the best of {len(self.random.losses)} by first loss, "
+            f"{self.random.first[metric]:.4g} the first"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "method": self.name,
+            "sparsity": self.sparsity,
+            "metrics": dict(self.metrics),
+            "random_chosen": self.random.chosen,
+            "random_first": self.random.first,
+        }
+
+
+def beside_random(
+    name: str,
+    metrics: Mapping[str, float],
+    make: Callable[[], nn.Module],
+    task: Task,
+    recipe: Recipe,
+    sparsity: float,
+    *,
+    candidates: int = 20,
+    seed: int = 0,
+) -> BesideRandom:
+    """The metrics of any sparse method's network beside random masks; what reports of sparse methods are made of.
+
+    Args:
+        name: of the method.
+        metrics: of its network on the test part.
+        make: a fresh network of the architecture that it found, the same at every call.
+        task: data, loss and metrics.
+        recipe: that its network was trained with.
+        sparsity: of its network.
+        candidates: masks that are drawn.
+        seed: of masks and trainings.
+    """
+    return BesideRandom(
+        name, sparsity, metrics, random_sparse(make, task, recipe, sparsity, candidates=candidates, seed=seed)
+    )
 
 
 @torch.no_grad()

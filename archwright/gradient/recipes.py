@@ -7,19 +7,23 @@ setting of a `Method` can be changed by name: `recipe("darts", epochs=10)`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from archwright import registry
 from archwright.gradient.method import Method, Training
 from archwright.gradient.mixings.entangled import EntangledWeights
+from archwright.gradient.mixings.masked import MaskedWeights
 from archwright.gradient.mixings.outputs import Outputs
 from archwright.gradient.mixings.partial_channels import Partial
+from archwright.gradient.mixings.reactivated import ReactivatedWeights
 from archwright.gradient.mixings.sparse import SparseWeights
-from archwright.gradient.penalties.regularisers import DirichletAnchor, Entropy, ZeroOne
+from archwright.gradient.penalties.regularisers import L1, DirichletAnchor, Entropy, ZeroOne
 from archwright.gradient.penalties.self_distillation import SelfDistillation
 from archwright.gradient.relaxations.dirichlet import Dirichlet
 from archwright.gradient.relaxations.gumbel import Gumbel
 from archwright.gradient.relaxations.max_w import MaxW
+from archwright.gradient.relaxations.scales import Scales
 from archwright.gradient.relaxations.sigmoid import Sigmoid
 from archwright.gradient.relaxations.softmax import Softmax
 from archwright.gradient.selections.ablation import Ablation
@@ -41,6 +45,8 @@ ALPHA_FAST = Training("adam", 6e-4, None, betas=(0.5, 0.999), weight_decay=1e-3,
 def recipe(name: str, **changes: Any) -> Method:
     """A method by its published name, with other settings where given; the warm-up keeps its share of the epochs.
 
+    Of recipes that mask weights, `sparsity` is a setting as well.
+
     Raises:
         ConfigurationError: if the name or a setting is unknown.
     """
@@ -48,6 +54,8 @@ def recipe(name: str, **changes: Any) -> Method:
     method = make()
     if "epochs" in changes and "warmup" not in changes:
         changes["warmup"] = method.warmup * int(changes["epochs"]) // method.epochs
+    if "sparsity" in changes and isinstance(method.mixing, MaskedWeights):
+        changes["mixing"] = replace(method.mixing, sparsity=changes.pop("sparsity"))
     return method.with_(**changes)
 
 
@@ -313,8 +321,44 @@ def single_level() -> Method:
     labels={"relaxation": "softmax", "mixing": "sparse", "update": "first_order", "selection": "darts_edges"},
 )
 def dass() -> Method:
-    """DASS: cells compared under masks of 99 % sparsity, the highest that is reported (Mousavi et al., 2023)."""
-    return Method(Softmax(), SparseWeights(0.99), FirstOrder(), DartsEdges(), architecture=ALPHA, keep="last")
+    """DASS: cells compared under masks of 99 % sparsity, the highest that is reported (Mousavi et al., 2023).
+
+    The architecture is learned in the last phase, in which the masks are fixed.
+    """
+    masked = SparseWeights(0.99)
+    warmup = round(50 * masked.scored)
+    return Method(Softmax(), masked, FirstOrder(), DartsEdges(), architecture=ALPHA, warmup=warmup, keep="last")
+
+
+@register(
+    "recipes",
+    "supertickets",
+    labels={
+        "relaxation": "scales",
+        "mixing": "reactivated",
+        "update": "single_level",
+        "selection": "progressive",
+        "penalty": "l1",
+    },
+)
+def supertickets() -> Method:
+    """SuperTickets: operators by their scales and weights by their size go in one run (You et al., ECCV 2022).
+
+    80 % sparsity; masks tighten by a tenth at each 14th of the run and regrow in between. Options of least scale go in
+    three steps, where the public code removes channels whose scale fell below 1e-3. Rates are ours, for decisions
+    among a few operators.
+    """
+    scales = Training("adam", 3e-3, None, betas=(0.5, 0.999), weight_decay=0.0, clip=0.0)
+    return Method(
+        Scales(),
+        ReactivatedWeights(0.8),
+        SingleLevel(),
+        Progressive(keep=(0.6, 0.4, 0.01), at=(0.15, 0.3, 0.45)),
+        penalties=(L1(1e-3),),
+        architecture=scales,
+        train_share=0.9,
+        keep="last",
+    )
 
 
 @register(

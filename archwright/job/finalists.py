@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from archwright.job.sparse import TRAININGS, fit, rule_of
 from archwright.job.training import length_for, twin
 from archwright.nets.build import Network, build
 from archwright.nets.checkpoint import TrainState, flat, restore_net
-from archwright.nets.train import evaluate, to_format, train
+from archwright.nets.train import evaluate, to_format
 from archwright.search.problem import Problem
 from archwright.search.result import SearchResult
 from archwright.search.trial import Trial
@@ -125,20 +126,21 @@ def _trained(
     measured = time.perf_counter() - began
     to_come = measured * (1.0 + len(task.test) / max(1, len(task.valid)))
     left, last = job.clock.left("finalists", 2.0), 1.5 * count * MEASURED if job.setup.latency else 0.0
-    seconds = None if left is None else max(0.0, (left - last) / (count - index) * 0.9 - to_come)
+    trainings = count - index + (TRAININGS if rule_of(job) is not None else 0)
+    seconds = None if left is None else max(0.0, (left - last) / trainings * 0.9 - to_come)
     epoch = TRAINING_COSTS * measured * len(task.train) / max(1, len(task.valid))
     if begun and seconds is not None and seconds < WORTHWHILE * epoch:  # the time is worth more to the next ones
         TrainState(0, flat("net", net.state_dict())).save(path)
         return net, before
     length = length_for(
         job.kept / f"finalist{index}_length.json", task, recipe, 2 * recipe.epochs, seconds,
-        lambda part: train(twin(net), replace(task, train=part), replace(recipe, epochs=1)),
+        lambda part: fit(job, twin(net), replace(task, train=part), replace(recipe, epochs=1)),
     )  # fmt: skip
     part = length.split(task)
     smaller = task if part is None else replace(task, train=part)
     # The full rate, not a gentle one: a warm restart learns more in the little time there is.
     tuned = twin(net)
-    result = train(tuned, smaller, replace(recipe, epochs=length.epochs), seed=job.config.seed)
+    result = fit(job, tuned, smaller, replace(recipe, epochs=length.epochs))
     after = _measured(tuned, task, "valid")
     better = not begun or (after[task.metric] >= before[task.metric]) == task.maximize
     kept, valid = (tuned, after) if better else (net, before)

@@ -11,6 +11,7 @@ import numpy as np
 
 from archwright.costs.lut import LatencyTable
 from archwright.job.config import RunConfig
+from archwright.job.sparse import FILE
 from archwright.nets.build import program_of
 from archwright.report.collect import from_result, layer_costs
 from archwright.report.data import Calibration, ReportData
@@ -80,6 +81,9 @@ def _data(
             "curves": "No feasible trial was found.",
         },
     }
+    random_masks = _json(kept / FILE)
+    if random_masks is not None:
+        more["settings"]["random masks"] = random_masks["line"]
     if chosen is not None and trial is not None:
         architecture = Architecture(setup.space, np.array(chosen["code"], dtype=np.int16))
         more |= {

@@ -25,6 +25,7 @@ from archwright.job.progress import Progress
 from archwright.job.run import JobResult
 from archwright.job.setup import Setup
 from archwright.job.spaces import fault_of
+from archwright.job.sparse import random_masks
 from archwright.job.training import length_for, twin
 from archwright.measure.meter import LatencyMeter
 from archwright.measure.timing import Protocol
@@ -342,6 +343,7 @@ class Stages:
         finalists = remeasured(self, finalists)
         best = pick(problem, finalists)
         self.clock.keep()
+        random_masks(self, best, finalists.index(best))
         with self.progress.stage("export and report"):
             exported = export_best(
                 best.network, best.architecture, self.folder / "best", task=self.task, metrics=best.metrics,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from archwright.data import data_file
@@ -37,17 +39,47 @@ def cifar10_20k(*, seed: int = 0, valid_share: float = 0.125, pixels: int = 32, 
     Raises:
         ConfigurationError: if a size is not offered.
     """
-    if pixels not in (16, 32) or not 1 <= images <= 16_000:
-        raise ConfigurationError(f"cifar10_20k has 16 or 32 pixels and 1 to 16,000 images, got {pixels} and {images}")
     found = read_npz(data_file("train/cifar10_20k.npz"))
-    counts = {"train": images, "test": None}
-    x = {part: undelta(found[f"x_{part}_delta"][:count]) for part, count in counts.items()}
-    if pixels == 16:
-        x = {part: v.reshape(-1, 3, 16, 2, 16, 2).mean((3, 5)).round().astype(np.uint8) for part, v in x.items()}
-    y = {part: found[f"y_{part}"][:count].astype(np.int64) for part, count in counts.items()}
+    x = _decoded(found, "cifar10_20k", pixels, images)
+    y = {part: found[f"y_{part}"][: len(v)].astype(np.int64) for part, v in x.items()}
     names = [str(c) for c in found["classes"]]
     arrays = Arrays(x, y, "cifar10_20k", extra={"class_names": names})
     return task_of(arrays, kind="classification", seed=seed, valid_share=valid_share, flip=True)
+
+
+@register("tasks", "cifar100_12k", labels={"kind": "classification", "input": "3 x 32 x 32 images", "external": True})
+def cifar100_12k(
+    *, seed: int = 0, valid_share: float = 0.125, pixels: int = 32, images: int = 10_000, coarse: bool = False
+) -> Task:
+    """CIFAR-100 subset (Krizhevsky, 2009): 10,000 training and 2,000 test images, stratified.
+
+    Args:
+        seed: draws the valid part.
+        valid_share: share of the training images that becomes the valid part.
+        pixels: height and width, 32 or 16; smaller images are means of 2 x 2 pixels.
+        images: of the training images the first so many; they are shuffled.
+        coarse: learn the 20 superclasses instead of the 100 classes.
+
+    Raises:
+        ConfigurationError: if a size is not offered.
+    """
+    found = read_npz(data_file("train/cifar100_12k.npz"))
+    x = _decoded(found, "cifar100_12k", pixels, images)
+    kind, classes = ("ycoarse", "coarse_classes") if coarse else ("y", "classes")
+    y = {part: found[f"{kind}_{part}"][: len(v)].astype(np.int64) for part, v in x.items()}
+    arrays = Arrays(x, y, "cifar100_12k", extra={"class_names": [str(c) for c in found[classes]]})
+    return task_of(arrays, kind="classification", seed=seed, valid_share=valid_share, flip=True)
+
+
+def _decoded(found: Mapping[str, np.ndarray], name: str, pixels: int, images: int) -> dict[str, np.ndarray]:
+    """Images (N, 3, pixels, pixels) uint8 of both parts, of the training part the first so many."""
+    most = len(found["x_train_delta"])
+    if pixels not in (16, 32) or not 1 <= images <= most:
+        raise ConfigurationError(f"{name} has 16 or 32 pixels and 1 to {most:,} images, got {pixels} and {images}")
+    x = {part: undelta(found[f"x_{part}_delta"][:count]) for part, count in (("train", images), ("test", None))}
+    if pixels == 16:
+        x = {part: v.reshape(-1, 3, 16, 2, 16, 2).mean((3, 5)).round().astype(np.uint8) for part, v in x.items()}
+    return x
 
 
 @register("tasks", "mnist_25k", labels={"kind": "classification", "input": "1 x 28 x 28 images", "external": True})

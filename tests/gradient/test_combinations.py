@@ -116,5 +116,7 @@ def test_recipes_are_methods_whose_labels_name_their_parts(name):
 def test_unknown_settings_and_recipes_are_named():
     with pytest.raises(ConfigurationError, match="epochs"):
         recipe("darts", epoch=3)
+    with pytest.raises(ConfigurationError, match="no setting 'sparsity'"):
+        recipe("darts", sparsity=0.5)
     with pytest.raises(ConfigurationError, match="darts"):
         recipe("dartz")

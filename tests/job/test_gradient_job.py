@@ -11,10 +11,13 @@ import archwright
 from archwright import registry
 from archwright.costs.counts import Counts
 from archwright.errors import ConfigurationError, RunLogError
+from archwright.gradient.mixings.masked import MaskedWeights
 from archwright.gradient.recipes import recipe
 from archwright.gradient.selections.evolution import Evolution
+from archwright.gradient.updates.single_level import SingleLevel
 from archwright.job import gradient
 from archwright.job.run import resume_job
+from archwright.nets.masks import zero_share
 from archwright.operators import Classifier, Conv, MBConv, Sequential
 from archwright.space import Space, oneof
 from archwright.spaces.darts import darts
@@ -180,11 +183,27 @@ def test_where_time_is_short_measuring_keeps_to_its_share_and_never_vanishes():
     assert gradient._measuring(job, method, 0.0) == {"measured": 2, "samples": 128}
 
 
+@pytest.mark.parametrize("name", [n for n in registry.names("recipes") if isinstance(recipe(n).mixing, MaskedWeights)])
+def test_every_recipe_under_masks_hands_over_a_sparse_network_beside_random_masks(name, tmp_path, capsys):
+    sparsity = 0.7
+    options = {"epochs": 2, "finalists": 1, "strategy_options": {"batch": 64, "sparsity": sparsity}}
+    result = archwright.search(
+        cells(), "digits", strategy=name, budget="3 trials", out=str(tmp_path / "run"), options=options
+    )
+    assert zero_share(result.network) == pytest.approx(sparsity, abs=0.03)  # of tensors as small as four weights
+    said = capsys.readouterr().out
+    assert f"at {100 * sparsity:g} % sparsity: accuracy_percent" in said and "random masks: " in said
+    kept = json.loads((tmp_path / "run" / "checkpoint" / "finalists_random_masks.json").read_text())
+    assert kept["metrics"]["accuracy_percent"] == result.metrics["accuracy_percent"]
+    assert {*kept["random_chosen"]} == {*kept["random_first"]} >= {"accuracy_percent"}
+    assert kept["line"] in (tmp_path / "run" / "report.html").read_text()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", registry.names("recipes"))
 def test_every_recipe_runs_as_the_strategy_of_a_job(name, tmp_path):
     method = registry.get("recipes", name)()
-    options = {"train_share": 0.5} if name == "single-level" else {}
+    options = {"train_share": 0.5} if isinstance(method.update, SingleLevel) else {}
     if isinstance(method.selection, Evolution):
         small = method.selection.__class__(population=4, generations=1, parents=2, batches=1)
         options["selection"] = small
