@@ -1,0 +1,134 @@
+"""Transformers that forecast series, with attention, activation and encoding chosen layer by layer (AutoFormer-TS).
+
+"Learning Novel Transformer Architecture for Time-series Forecasting" (Zhang et al., 2025, arXiv:2502.13721) searches
+alternative attentions, activations and encodings; which ones it offers is not public yet, so those here are ours. Its
+search is the recipe `ab-darts`.
+
+Every network reads series in units of their own window (`window_norm`), cuts them into patches (Nie et al., 2023,
+"PatchTST", section 3.1), all of which are tokens that see each other, and maps the tokens of a series to its forecast
+by a linear map that all series share. A patch as long as the lookback makes one token of each series (Liu et al., 2024,
+"iTransformer", section 3.1).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from archwright.errors import SpaceError
+from archwright.operators.attention import Attention
+from archwright.operators.base import Operator, Shape
+from archwright.operators.ffn import FFN, GLUFFN
+from archwright.operators.flatten import Flatten
+from archwright.operators.linear import Linear
+from archwright.operators.linear_attention import LinearAttention
+from archwright.operators.norm import Norm
+from archwright.operators.positional_encoding import PositionalEncoding
+from archwright.operators.reshape import Reshape
+from archwright.operators.sequential import Sequential
+from archwright.operators.skip import Skip
+from archwright.operators.span_attention import SpanAttention
+from archwright.operators.spectral_mixing import SpectralMixing
+from archwright.operators.transformer import TransformerBlock
+from archwright.operators.weighted_attention import WeightedAttention
+from archwright.operators.window_norm import WindowNorm
+from archwright.registry import register
+from archwright.space import Architecture, Space, oneof
+
+
+@register(
+    "spaces",
+    "autoformer_ts",
+    labels={
+        "family": "transformer",
+        "inputs": "forecasts",
+        "small": {"layers": 2, "features": 8, "heads": 2, "patch": 4, "dropout": 0.0},
+    },
+)
+def autoformer_ts(
+    input_shape: Shape,
+    outputs: int,
+    *,
+    layers: int = 2,
+    features: int = 64,
+    heads: int = 4,
+    ratio: float = 2.0,
+    patch: int = 0,
+    dropout: float = 0.1,
+) -> Space:
+    """Two layers of 5 attentions x 5 feed-forward networks x 4 encodings: 100^2 networks with the defaults.
+
+    Args:
+        input_shape: (C, L): as many series, each with its last L rows.
+        outputs: C times the horizon; every series that is read is forecast.
+        layers: number of transformer blocks.
+        features: of the tokens.
+        heads: of each attention; an even number that divides the features.
+        ratio: hidden size of the feed-forward networks as a multiple of the features; gated ones have 2/3 of it.
+        patch: rows of a token, a divisor of L; 0 = all of them, one token for each series.
+        dropout: in the feed-forward networks.
+
+    Raises:
+        SpaceError: if the outputs are not a horizon of every series, or patches do not fill the rows.
+    """
+    if len(input_shape) != 2 or outputs % input_shape[0]:
+        raise SpaceError(
+            f"autoformer_ts forecasts every series that it reads: it needs an input (C, L) and C times H outputs, "
+            f"got {input_shape} and {outputs}; let the data's targets be all its columns"
+        )
+    series, length = input_shape
+    patch = patch or length
+    if length % patch:
+        raise SpaceError(f"patch of autoformer_ts must divide the {length} rows of the input, got {patch}")
+    patches = length // patch
+    blocks: list[Operator] = []
+    for i in range(layers):
+        attention = oneof(*attentions(heads), name=f"attention{i}")
+        ffn = oneof(*feed_forwards(ratio, dropout), name=f"activation{i}")
+        blocks += [oneof(*encodings(patches), name=f"encoding{i}"), TransformerBlock(attention, ffn)]
+    body = (
+        Reshape((series * patches, patch)),
+        Linear(features),
+        *blocks,
+        Norm("layer"),
+        Reshape((series, patches * features)),
+        Linear(outputs // series),
+    )
+    return Space(Sequential((WindowNorm(Sequential(body)), Flatten())))
+
+
+def attentions(heads: int) -> tuple[Operator, ...]:
+    """Softmax, linear, multiplicative, half convolving, and Fourier; softmax first."""
+    return (
+        Attention(heads, qkv_bias=True),
+        LinearAttention(heads, qkv_bias=True),
+        WeightedAttention(heads),
+        SpanAttention(heads, kernel=3),
+        SpectralMixing(heads),
+    )
+
+
+def feed_forwards(ratio: float, dropout: float) -> tuple[Operator, ...]:
+    """GELU, ReLU, SiLU, tanh, and gated SiLU of as many weights; GELU first."""
+    plain = (FFN(ratio=ratio, activation=kind, dropout=dropout) for kind in ("gelu", "relu", "silu", "tanh"))
+    return (*plain, GLUFFN(ratio=2 * ratio / 3, dropout=dropout, bias=True))
+
+
+def encodings(patches: int) -> tuple[Operator, ...]:
+    """Sinusoidal, learned, convolving, and none; sinusoidal first."""
+    return (*(PositionalEncoding(kind, patches) for kind in ("waves", "learned", "conv")), Skip())
+
+
+def default(space: Space) -> Architecture:
+    """The Transformer as published: softmax attention, GELU, sines added once, before the first layer.
+
+    Vaswani et al., 2017, sections 3.1 to 3.5, with GELU in place of ReLU as in PatchTST and iTransformer.
+
+    Args:
+        space: of `autoformer_ts`.
+    """
+    last = {d.index: d.size - 1 for d in space.decisions if d.label.startswith("encoding") and d.label != "encoding0"}
+    code = np.array([last.get(d.index, 0) for d in space.decisions])
+    return space.architectures(code[None])[0]
+
+
+__all__ = ["autoformer_ts", "default"]
