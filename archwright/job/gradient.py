@@ -218,9 +218,7 @@ class EpochStrategy:
         """What the last epoch says about the search."""
         s = self.search
         last = s.history[-1]
-        gap = (
-            "" if last["discretisation_gap"] is None else f", discretisation gap {last['discretisation_gap']:.3f} nats"
-        )
+        gap = "" if last["discretisation_gap"] is None else f", discretisation gap {last['discretisation_gap']:.3f}"
         words = f"{s.epoch} epochs, entropy {last['entropy']:.2f}{gap}, {100 * last['skip_share']:.0f} % skips"
         return words + (" (collapsed: more than half of the edges only skip)" if last["collapsed"] else "")
 

@@ -13,7 +13,7 @@ from archwright.operators.base import Counts, Example, Layer, Leaf, Shape
 from archwright.operators.rules import lean, member, ranked, tally
 from archwright.registry import register
 
-KINDS = ("waves", "learned", "conv")
+KINDS = ("waves", "learned", "conv", "none")
 
 
 class Waves(nn.Module):
@@ -65,16 +65,18 @@ class PositionalEncoding(Leaf):
     `waves`: sines without weights (Vaswani et al., 2017, section 3.5). `learned`: a row for every token (Devlin et al.,
     2019). `conv`: of three neighbours, conditioned on what they hold (Chu et al., 2023, "Conditional Positional
     Encodings", section 3.2). Where tokens are runs of `period` positions one after the other, such as the patches of
-    several series, waves and convolutions begin anew with each run; 0 = all tokens are one run.
+    several series, waves and convolutions begin anew with each run; 0 = all tokens are one run. `none` adds nothing.
     """
 
     kind: str = "waves"
     period: int = 0
 
     def layer(self, *inputs: Shape) -> Layer:
-        """`Waves`, `LearnedRows` or `NeighbourConv`."""
+        """`Waves`, `LearnedRows`, `NeighbourConv` or the identity."""
         tokens, features = self.output(*inputs)
         period = self.period or tokens
+        if self.kind == "none":
+            return Layer(nn.Identity, {})
         if self.kind == "waves":
             return lean(Waves, period=period)
         if self.kind == "learned":

@@ -25,7 +25,6 @@ from archwright.operators.norm import Norm
 from archwright.operators.positional_encoding import PositionalEncoding
 from archwright.operators.reshape import Reshape
 from archwright.operators.sequential import Sequential
-from archwright.operators.skip import Skip
 from archwright.operators.span_attention import SpanAttention
 from archwright.operators.spectral_mixing import SpectralMixing
 from archwright.operators.transformer import TransformerBlock
@@ -115,7 +114,7 @@ def feed_forwards(ratio: float, dropout: float) -> tuple[Operator, ...]:
 
 def encodings(patches: int) -> tuple[Operator, ...]:
     """Sinusoidal, learned, convolving, and none; sinusoidal first."""
-    return (*(PositionalEncoding(kind, patches) for kind in ("waves", "learned", "conv")), Skip())
+    return tuple(PositionalEncoding(kind, patches) for kind in ("waves", "learned", "conv", "none"))
 
 
 def default(space: Space) -> Architecture:
