@@ -25,10 +25,11 @@ class Standardised(nn.Module):
 
 
 class PutBack(nn.Module):
-    """Forecasts in units of a window's deviations around its means."""
+    """Forecasts of the first series of a window, in units of their deviations around their means."""
 
     def forward(self, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """(b, c, horizon), (b, c, l) -> (b, c, horizon)."""
+        """(b, k, horizon), (b, c, l) -> (b, k, horizon)."""
+        x = x[:, : y.shape[1]]
         mean = x.mean(2, keepdim=True)
         return y * ((x - mean).square().mean(2, keepdim=True) + 1e-5).sqrt() + mean
 
@@ -60,7 +61,7 @@ class WindowStandard(Leaf):
 @register("operators", "window_restore", labels={"family": "norm"})
 @dataclass(frozen=True)
 class WindowRestore(Leaf):
-    """Forecasts (C, horizon) with the means and deviations of the series (C, L) that they go on from."""
+    """Forecasts (K, horizon) with the means and deviations of the first K of the series (C, L)."""
 
     def layer(self, *inputs: Shape) -> Layer:
         """`PutBack`."""
@@ -69,8 +70,8 @@ class WindowRestore(Leaf):
 
     def output(self, *inputs: Shape) -> Shape:
         """The shape of the forecasts."""
-        if len(inputs) != 2 or len(inputs[0]) != 2 or len(inputs[1]) != 2 or inputs[0][0] != inputs[1][0]:
-            raise SpaceError(f"WindowRestore expects forecasts (C, horizon) and series (C, L) of one C, got {inputs}")
+        if len(inputs) != 2 or {len(shape) for shape in inputs} != {2} or inputs[0][0] > inputs[1][0]:
+            raise SpaceError(f"WindowRestore expects forecasts (K, horizon) and series (C, L), K <= C, got {inputs}")
         return inputs[0]
 
     def counts(self, *inputs: Shape) -> Counts:
@@ -79,14 +80,14 @@ class WindowRestore(Leaf):
 
     @classmethod
     def examples(cls) -> Sequence[Example]:
-        """Three series."""
-        return [(cls(), ((3, 4), (3, 8)))]
+        """All of three series, and one of them."""
+        return [(cls(), ((3, 4), (3, 8))), (cls(), ((1, 4), (3, 8)))]
 
 
 @register("operators", "window_norm", labels={"family": "composite"})
 @dataclass(frozen=True)
 class WindowNorm(Composite):
-    """A body from series (C, L) to forecasts (C, horizon) that never sees levels and scales (RevIN, Kim et al., 2022).
+    """A body from series (C, L) to forecasts of the first K, without levels and scales (RevIN, Kim et al., 2022).
 
     Series of which means and scales drift are read in units of their own window, and forecasts are put back. Without
     the learned scale and shift of the publication (equations 1 to 3).

@@ -18,6 +18,7 @@ from archwright.errors import SpaceError
 from archwright.operators.attention import Attention
 from archwright.operators.base import Operator, Shape
 from archwright.operators.ffn import FFN, GLUFFN
+from archwright.operators.first_rows import FirstRows
 from archwright.operators.flatten import Flatten
 from archwright.operators.linear import Linear
 from archwright.operators.linear_attention import LinearAttention
@@ -48,6 +49,7 @@ def autoformer_ts(
     outputs: int,
     *,
     layers: int = 2,
+    horizon: int = 0,
     features: int = 64,
     heads: int = 4,
     ratio: float = 2.0,
@@ -57,25 +59,27 @@ def autoformer_ts(
     """Two layers of 5 attentions x 5 feed-forward networks x 4 encodings: 100^2 networks with the defaults.
 
     Args:
-        input_shape: (C, L): as many series, each with its last L rows.
-        outputs: C times the horizon; every series that is read is forecast.
+        input_shape: (C, L): as many series, each with its last L rows; those to forecast are the first.
+        outputs: the number of series to forecast times the horizon.
         layers: number of transformer blocks.
+        horizon: rows that are forecast; 0 = every series is forecast.
         features: of the tokens.
         heads: of each attention; an even number that divides the features.
         ratio: hidden size of the feed-forward networks as a multiple of the features; gated ones have 2/3 of it.
-        patch: rows of a token, a divisor of L; 0 = all of them, one token for each series.
+        patch: rows of a token, a divisor of L; 0 = a quarter of the rows, or all where 4 does not divide them.
         dropout: in the feed-forward networks.
 
     Raises:
-        SpaceError: if the outputs are not a horizon of every series, or patches do not fill the rows.
+        SpaceError: if the outputs are no horizon of some of the series, or patches do not fill the rows.
     """
-    if len(input_shape) != 2 or outputs % input_shape[0]:
+    series, length = input_shape if len(input_shape) == 2 else (0, 0)
+    forecasts = outputs // horizon if horizon else series
+    if not 0 < forecasts <= series or outputs % forecasts:
         raise SpaceError(
-            f"autoformer_ts forecasts every series that it reads: it needs an input (C, L) and C times H outputs, "
-            f"got {input_shape} and {outputs}; let the data's targets be all its columns"
+            f"autoformer_ts forecasts series (C, L), all or the first of them, and needs as many outputs times the "
+            f"horizon, got {input_shape}, {outputs} outputs and horizon={horizon}; search data of `forecast:`"
         )
-    series, length = input_shape
-    patch = patch or length
+    patch = patch or (length if length % 4 else length // 4)
     if length % patch:
         raise SpaceError(f"patch of autoformer_ts must divide the {length} rows of the input, got {patch}")
     patches = length // patch
@@ -90,7 +94,8 @@ def autoformer_ts(
         *blocks,
         Norm("layer"),
         Reshape((series, patches * features)),
-        Linear(outputs // series),
+        *((FirstRows(forecasts),) if forecasts < series else ()),
+        Linear(outputs // forecasts),
     )
     return Space(Sequential((WindowNorm(Sequential(body)), Flatten())))
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -38,13 +38,11 @@ class Forecasting(Task):
     A forecast in original units is `outputs * std + mean` with the target's entries of `preprocessing`.
 
     Attributes:
-        horizon: rows that are forecast.
-        targets: positions of the forecast columns among the input's.
+        horizon: rows that are forecast, of the first `outputs // horizon` columns of the input.
         period: rows after which the series nearly repeats, for the seasonal baseline; 0 = not known.
     """
 
     horizon: int = 1
-    targets: tuple[int, ...] = (0,)
     period: int = 0
 
     kind: ClassVar[str] = "forecasting"
@@ -83,11 +81,7 @@ class Forecasting(Task):
         rows = torch.arange(self.horizon) % shift - shift
         for x, y in self.split(split).batches(512):
             assert isinstance(x, Tensor)  # windows are one tensor
-            yield x[:, list(self.targets)][:, :, rows].flatten(1), y
-
-    def describe(self) -> dict[str, Any]:
-        """Plain values for manifests and reports, with the errors of the baselines on the test part."""
-        return {**super().describe(), "horizon": self.horizon, "baselines": self.baselines()}
+            yield x[:, : y.shape[1], rows].flatten(1), y
 
 
 @register("tasks", "forecast", labels={"prefix": "forecast"})
@@ -111,7 +105,7 @@ def forecast(
         lookback: rows that a network reads.
         horizon: rows that it forecasts.
         columns: that it reads; all but the time when empty. Columns of arrays are named "0", "1" and so on.
-        targets: the columns of these that it forecasts; all when empty.
+        targets: the columns of these that it forecasts, which it reads first; all when empty.
         time: column that says when, which is checked to rise and then left out; `date`, `datetime`, `time`,
             `timestamp` or `ds` when None and there is one.
         rows: numbers of rows for training, validation and test in place of the shares; rows after them are not used.
@@ -128,7 +122,7 @@ def forecast(
     for wanted in targets:
         if wanted not in names:
             raise ConfigurationError(f"the inputs of {name} have no column {wanted!r}; {nearest(wanted, names)}")
-    chosen = tuple(names.index(t) for t in targets) or tuple(range(len(names)))
+    names = [*targets, *(n for n in names if n not in targets)]
     values = np.stack([_numbers(name, column, table[column]) for column in names])
     sizes = _sizes(name, values.shape[1], rows, (valid_share, test_share), (lookback, horizon))
     if not 0 <= period <= lookback:
@@ -136,24 +130,24 @@ def forecast(
     mean, std = values[:, : sizes[0]].mean(axis=1), values[:, : sizes[0]].std(axis=1)
     std = np.where(std > 1e-8 * np.maximum(1.0, np.abs(mean)), std, 1.0)  # a constant column is only shifted
     series = torch.from_numpy(((values - mean[:, None]) / std[:, None]).astype(np.float32))
-    train, valid, test = _windows(series, chosen, sizes, lookback, horizon)
+    forecasts = len(targets) or len(names)
+    train, valid, test = _windows(series, forecasts, sizes, lookback, horizon)
     return Forecasting(
         name=name,
         input_shape=(len(names), lookback),
-        outputs=len(chosen) * horizon,
+        outputs=forecasts * horizon,
         train=train,
         valid=valid,
         test=test,
         preprocessing={
             "columns": names,
-            "targets": [names[i] for i in chosen],
+            "targets": names[:forecasts],
             "rows": list(sizes),
             "mean": mean.tolist(),
             "std": std.tolist(),
             "formula": "(x - mean) / std per column; forecasts are outputs * std + mean, targets before rows",
         },
         horizon=horizon,
-        targets=chosen,
         period=period,
     )
 
@@ -250,12 +244,11 @@ def _sizes(
 
 
 def _windows(
-    series: Tensor, targets: tuple[int, ...], sizes: tuple[int, int, int], lookback: int, horizon: int
+    series: Tensor, forecasts: int, sizes: tuple[int, int, int], lookback: int, horizon: int
 ) -> list[TensorSplit]:
     """The three parts of a series (columns, rows) as views of all windows: x (n, columns, lookback), y likewise."""
-    forecast = series if targets == tuple(range(len(series))) else series[list(targets)]
     x = series.unfold(1, lookback, 1).transpose(0, 1)
-    y = forecast.unfold(1, horizon, 1).transpose(0, 1)
+    y = series[:forecasts].unfold(1, horizon, 1).transpose(0, 1)
     parts, end = [], 0
     for size in sizes:
         first, end = max(end, lookback), end + size  # the first row that is forecast, and the end of the part

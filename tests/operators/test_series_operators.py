@@ -58,8 +58,10 @@ def test_what_does_not_fit_is_named():
         PositionalEncoding("waves", 4).output((10, 6))
     with pytest.raises(SpaceError, match="must divide the 96 rows"):
         autoformer_ts((7, 96), 7 * 24, patch=25)
-    with pytest.raises(SpaceError, match=r"got \(7, 96\) and 24; let the data's targets be all its columns"):
+    with pytest.raises(SpaceError, match=r"got \(7, 96\), 24 outputs and horizon=0; search data of `forecast:`"):
         autoformer_ts((7, 96), 24)
+    with pytest.raises(SpaceError, match=r"8 outputs and horizon=0"):
+        autoformer_ts((1, 28, 28), 8)
 
 
 def test_the_default_network_is_a_plain_transformer_over_patches():
@@ -72,3 +74,14 @@ def test_the_default_network_is_a_plain_transformer_over_patches():
     assert [leaf.activation for leaf in leaves if type(leaf).__name__ == "FFN"] == ["gelu", "gelu"]
     assert names.index("PositionalEncoding") < names.index("Attention")
     assert build(default(space), (7, 96))(torch.randn(2, 7, 96)).shape == (2, 7 * 24)
+
+
+def test_fewer_forecasts_than_series_are_those_of_the_first():
+    space = autoformer_ts((3, 24), 2 * 6, horizon=6, features=8, heads=2)
+    net = build(default(space), (3, 24), seed=0).eval()
+    x = torch.randn(4, 3, 24)
+    y = net(x).unflatten(1, (2, 6))
+    moved = net(x + torch.tensor([5.0, 0.0, 9.0])[None, :, None]).unflatten(1, (2, 6))
+    torch.testing.assert_close(moved, y + torch.tensor([5.0, 0.0])[None, :, None], rtol=1e-4, atol=1e-4)
+    other = torch.cat([x[:, :2], torch.randn(4, 1, 24)], dim=1)
+    assert not torch.allclose(net(other).unflatten(1, (2, 6)), y)  # the third series is read all the same
