@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from archwright.job.config import check
+from archwright.job.gradient import method_of
 from archwright.job.run import run_job
 from archwright.job.setup import prepare
 from archwright.job.spaces import space_for
@@ -38,6 +39,14 @@ def test_a_forecast_is_searched_among_transformers_for_its_own_horizon(table, tm
         "    return Sequential((Flatten(), Linear(oneof(4, 8)), Linear(outputs)))\n"
     )
     assert prepare(config(table, tmp_path / "run", space=str(own))).space.size() == 2
+
+
+def test_a_search_by_gradients_learns_the_architecture_on_the_validation_part(table, tmp_path):
+    setup = prepare(config(table, tmp_path / "run", strategy="ab-darts"))
+    method = method_of(setup)
+    assert method.split == "valid" and method.batch == min(64, max(8, len(setup.task.valid) // 8))
+    changed = config(table, tmp_path / "run", strategy="ab-darts", strategy_options={"split": "half", "batch": 16})
+    assert (method_of(prepare(changed)).split, method_of(prepare(changed)).batch) == ("half", 16)
 
 
 @pytest.mark.slow
