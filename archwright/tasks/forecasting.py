@@ -90,8 +90,8 @@ def forecast(
     *,
     lookback: int = 96,
     horizon: int = 24,
-    columns: Sequence[str] = (),
-    targets: Sequence[str] = (),
+    columns: str | Sequence[str] = (),
+    target: str | Sequence[str] = (),
     time: str | None = None,
     rows: Sequence[int] = (),
     valid_share: float = 0.1,
@@ -104,8 +104,9 @@ def forecast(
         source: the file, with rows in the order of time; a .npz file holds one array.
         lookback: rows that a network reads.
         horizon: rows that it forecasts.
-        columns: that it reads; all but the time when empty. Columns of arrays are named "0", "1" and so on.
-        targets: the columns of these that it forecasts, which it reads first; all when empty.
+        columns: that it reads, one name or several; all but the time when empty. Columns of arrays are named "0", "1"
+            and so on.
+        target: the columns of these that it forecasts, which it reads first; all when empty.
         time: column that says when, which is checked to rise and then left out; `date`, `datetime`, `time`,
             `timestamp` or `ds` when None and there is one.
         rows: numbers of rows for training, validation and test in place of the shares; rows after them are not used.
@@ -118,11 +119,7 @@ def forecast(
             too short.
     """
     name, table = _columns_of(source)
-    names = _inputs(name, table, columns, time)
-    for wanted in targets:
-        if wanted not in names:
-            raise ConfigurationError(f"the inputs of {name} have no column {wanted!r}; {nearest(wanted, names)}")
-    names = [*targets, *(n for n in names if n not in targets)]
+    names, forecasts = _inputs(name, table, _listed(columns), _listed(target), time)
     values = np.stack([_numbers(name, column, table[column]) for column in names])
     sizes = _sizes(name, values.shape[1], rows, (valid_share, test_share), (lookback, horizon))
     if not 0 <= period <= lookback:
@@ -130,7 +127,6 @@ def forecast(
     mean, std = values[:, : sizes[0]].mean(axis=1), values[:, : sizes[0]].std(axis=1)
     std = np.where(std > 1e-8 * np.maximum(1.0, np.abs(mean)), std, 1.0)  # a constant column is only shifted
     series = torch.from_numpy(((values - mean[:, None]) / std[:, None]).astype(np.float32))
-    forecasts = len(targets) or len(names)
     train, valid, test = _windows(series, forecasts, sizes, lookback, horizon)
     return Forecasting(
         name=name,
@@ -162,7 +158,7 @@ def _columns_of(source: str | Path | np.ndarray) -> tuple[str, Mapping[str, Colu
             raise ConfigurationError(f"{source} must hold one array of (rows, columns), it holds {sorted(found)}")
         name, array = Path(source).stem, next(iter(found.values()))
     else:
-        return Path(source).stem, read_table(source, times=True)
+        return Path(source).stem, read_table(source, series=True)
     if array.ndim not in (1, 2) or array.dtype.kind not in "fiub" or not array.size:
         raise ConfigurationError(
             f"{name} must be numbers of shape (rows,) or (rows, columns), got {array.dtype} of shape {array.shape}"
@@ -171,18 +167,28 @@ def _columns_of(source: str | Path | np.ndarray) -> tuple[str, Mapping[str, Colu
     return name, {str(j): wide[:, j] for j in range(wide.shape[1])}
 
 
-def _inputs(name: str, table: Mapping[str, Column], columns: Sequence[str], time: str | None) -> list[str]:
-    """Names of the columns that networks read; the time is checked."""
+def _listed(names: str | Sequence[str]) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)
+
+
+def _inputs(
+    name: str, table: Mapping[str, Column], columns: list[str], targets: list[str], time: str | None
+) -> tuple[list[str], int]:
+    """Names of the columns that networks read, and how many of them, the first, they forecast; the time is checked."""
     for wanted in (*columns, *([] if time is None else [time])):
         if wanted not in table:
             raise ConfigurationError(f"{name} has no column {wanted!r}; {nearest(wanted, table)}")
     when = time or next((c for c in table if c.lower() in TIMES and c not in columns), None)
     if when is not None:
         _check_rising(name, when, table[when])
-    names = list(columns) or [c for c in table if c != when]
-    if not names or len(set(names)) < len(names):
-        raise ConfigurationError(f"{name} needs one column or more, each once, beside the time; got {names}")
-    return names
+    names = columns or [c for c in table if c != when]
+    for wanted in targets:
+        if wanted not in names:
+            raise ConfigurationError(f"the inputs of {name} have no column {wanted!r}; {nearest(wanted, names)}")
+    for given in (names, targets or names):
+        if not given or len(set(given)) < len(given):
+            raise ConfigurationError(f"{name} needs one column or more, each once, beside the time; got {given}")
+    return [*targets, *(n for n in names if n not in targets)], len(targets) or len(names)
 
 
 def _check_rising(name: str, when: str, column: Column) -> None:

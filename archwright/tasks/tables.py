@@ -89,12 +89,13 @@ def california_housing(*, seed: int = 0, valid_share: float = 0.2, test_share: f
     return table(path, target="median_house_value", seed=seed, valid_share=valid_share, test_share=test_share)
 
 
-def read_table(path: str | Path, *, times: bool = False) -> dict[str, Column]:
+def read_table(path: str | Path, *, series: bool = False) -> dict[str, Column]:
     """Name -> column; a column whose entries all read as numbers is float64, all others are text.
 
     Args:
         path: the file.
-        times: whether dates and times of Parquet files are read, as ISO text; they are refused otherwise.
+        series: whether one column is enough, and dates and times of Parquet files are read, as ISO text; they are
+            refused otherwise.
 
     Raises:
         ConfigurationError: if the file is missing, empty or broken.
@@ -102,8 +103,8 @@ def read_table(path: str | Path, *, times: bool = False) -> dict[str, Column]:
     path = Path(path)
     if not path.is_file():
         raise ConfigurationError(f"there is no file {path}; give the path of a .csv, .tsv or .parquet file")
-    columns = _parquet(path, times) if path.suffix == ".parquet" else _csv(path)
-    if len(columns) < 2:
+    columns = _parquet(path, series) if path.suffix == ".parquet" else _csv(path)
+    if len(columns) < 2 and not series:
         raise ConfigurationError(f"{path} needs two columns or more, got {list(columns)}; is the delimiter a comma?")
     if not len(next(iter(columns.values()))):
         raise ConfigurationError(f"{path} has a header but no rows")

@@ -23,8 +23,9 @@ def table(tmp_path):
 
 
 def config(table, folder, **more):
-    options = {"lookback": 24, "horizon": 6, "period": 12, "targets": ["price"]}
-    return check({"data": f"forecast:{table}", "data_options": options, "out": str(folder), **more}, "the test")
+    options = {"lookback": 24, "horizon": 6, "period": 12}
+    given = {"data": f"forecast:{table}", "data_options": options, "target": "price", "out": str(folder)}
+    return check(given | more, "the test")
 
 
 def test_a_forecast_is_searched_among_transformers_for_its_own_horizon(table, tmp_path):
@@ -52,7 +53,7 @@ def test_a_search_by_gradients_learns_the_architecture_on_the_validation_part(ta
 @pytest.mark.slow
 def test_a_short_job_beats_the_last_value_and_says_what_it_is_compared_with(table, tmp_path, capsys):
     result = run_job(config(table, tmp_path / "run", budget="3 trials", epochs=6, strategy="random"))
-    task = forecast(table, lookback=24, horizon=6, period=12, targets=["price"])
+    task = forecast(table, lookback=24, horizon=6, period=12, target="price")
     last = task.baselines()["last value"]["mse"]
     assert result.metrics["mse"] < 0.5 * last
     said = capsys.readouterr()

@@ -56,7 +56,7 @@ def test_statistics_come_from_the_training_rows_alone():
 
 
 def test_windows_are_views_of_one_series():
-    task = forecast(counting(4000), lookback=300, horizon=50, targets=["1"])
+    task = forecast(counting(4000), lookback=300, horizon=50, target="1")
     held = {split.x.untyped_storage().data_ptr() for split in (task.train, task.valid, task.test)}
     assert len(held) == 1 and task.train.x.untyped_storage().nbytes() == 4000 * 2 * 4
     assert task.train.y.untyped_storage().data_ptr() in held and task.preprocessing["columns"] == ["1", "0"]
@@ -77,7 +77,7 @@ def test_errors_of_standardised_values_are_those_computed_by_hand():
 def test_baselines_repeat_the_last_row_and_the_last_period():
     rows = np.arange(300)
     saw = np.stack([rows % 6, (rows % 6) ** 2], axis=1).astype(float)
-    task = forecast(saw, lookback=12, horizon=9, period=6, targets=["1"])
+    task = forecast(saw, lookback=12, horizon=9, period=6, target="1")
     found = task.baselines()
     assert found["last 6 rows"] == {"mse": 0.0, "mae": 0.0}
     y, last = task.test.y, task.test.x[:, :1, -1:]
@@ -105,7 +105,7 @@ def table(tmp_path):
 
 def test_files_are_read_by_prefix_without_their_time(table):
     task = tasks.load(
-        f"forecast:{table}", columns=["load", "price"], lookback=24, horizon=12, targets=["price"], period=24
+        f"forecast:{table}", columns=["load", "price"], lookback=24, horizon=12, target=["price"], period=24
     )
     assert isinstance(task, Forecasting) and task.name == "power" and task.preprocessing["targets"] == ["price"]
     assert task.preprocessing["columns"] == ["price", "load"] and task.outputs == 12
@@ -118,6 +118,8 @@ def test_parquet_with_times_and_single_arrays_are_read(tmp_path):
     parquet.write_table(pyarrow.table({"when": when, "a": np.arange(90.0)}), tmp_path / "a.parquet")
     task = tasks.load(f"forecast:{tmp_path / 'a.parquet'}", time="when", lookback=6, horizon=3)
     assert task.preprocessing["columns"] == ["a"]
+    (tmp_path / "c.csv").write_text("load\n" + "\n".join(map(str, range(90))) + "\n")
+    assert tasks.load(f"forecast:{tmp_path / 'c.csv'}", lookback=6, horizon=3).preprocessing["columns"] == ["load"]
     np.savez(tmp_path / "b.npz", series=np.arange(90.0))
     assert tasks.load(f"forecast:{tmp_path / 'b.npz'}", lookback=6, horizon=3).input_shape == (1, 6)
 
@@ -135,7 +137,8 @@ def with_gap():
         (counting(100), {"lookback": 24, "horizon": 12}, r"validation part has 10 of 100 rows and needs 12"),
         (with_gap(), {}, r"column '1' has 1 gaps or infinite values, the first in row 17"),
         (counting(), {"columns": ["0", "7"]}, r"no column '7'"),
-        (counting(), {"columns": ["0"], "targets": ["1"]}, r"no column '1'"),
+        (counting(), {"columns": "0", "target": "1"}, r"inputs of series have no column '1'"),
+        (counting(), {"target": ["1", "1"]}, r"each once, beside the time; got \['1', '1'\]"),
         (counting(), {"horizon": 0}, r"one row or more, got 96 and 0"),
         (counting(), {"rows": (80, 30, 10)}, r"three positive numbers .* together at most the 100 rows"),
         (counting(), {"test_share": 0.95}, r"together below 1"),
