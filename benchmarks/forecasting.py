@@ -1,7 +1,7 @@
 """Transformers found by AB-DARTS beside the default Transformer, forecasting three real series.
 
     python benchmarks/forecasting.py                    # goes on where it stopped; about 20 minutes on one core
-    python benchmarks/forecasting.py --series etth1     # one series, perhaps beside others
+    python benchmarks/forecasting.py --seeds 1          # one seed, perhaps beside others
 
 For every series and seed `ab-darts` searches the space `autoformer_ts`, weights on the training part and architecture
 parameters and ablation scores on the validation part. The found network, the default Transformer of the same sizes and
@@ -45,9 +45,7 @@ NETS = ("found", "default", "random")
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no further part after so long")
-    parser.add_argument("--series", nargs="+", default=SERIES)
+    parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
     parser.add_argument("--dry", action="store_true", help="write nothing")
     return parser.parse_args()
 
@@ -100,17 +98,17 @@ def one_seed(name: str, seed: int, cell: dict[str, Any], save: Any) -> None:
 
 def summary(figures: dict[str, Any]) -> dict[str, Any]:
     """Means over the seeds that are complete, and on how many series the found network is no worse."""
-    kept = 0
+    no_worse = 0
     for entry in figures["series"].values():
-        cells = [c for c in entry["seeds"] if set(c.get("test_mse", {})) == set(NETS)]
+        cells = [c for c in entry["seeds"].values() if set(c.get("test_mse", {})) == set(NETS)]
         if not cells:
             continue
         entry["mean_test_mse"] = {n: round(float(np.mean([c["test_mse"][n] for c in cells])), 5) for n in NETS}
         ratio = entry["mean_test_mse"]["found"] / entry["mean_test_mse"]["default"]
         entry["found_over_default"] = round(ratio, 4)
         entry["seeds_no_worse"] = sum(c["test_mse"]["found"] <= c["test_mse"]["default"] for c in cells)
-        kept += ratio <= 1.0
-    figures["series_no_worse"] = kept
+        no_worse += ratio <= 1.0
+    figures["series_no_worse"] = no_worse
     return figures
 
 
@@ -118,31 +116,30 @@ def kept(settings: dict[str, Any]) -> dict[str, Any]:
     """What earlier runs with the same settings left."""
     path = RESULTS / "forecasting.json"
     known = json.loads(path.read_text()) if path.exists() else {}
-    return known if known.get("settings") == settings else {"settings": settings, "series": {}}
+    if known.get("settings") == settings:
+        return known
+    return {"series": {name: {"baselines": load(name).baselines(), "seeds": {}} for name in SERIES}}
 
 
 def main() -> None:
     options = arguments()
     torch.set_num_threads(1)
-    begun = time.monotonic()
     parts = {"space": SIZES, "search": SEARCH | SELECTION, "weights": WEIGHTS, "architecture": ARCHITECTURE}
     settings = json.loads(json.dumps(parts | {"training": TRAINING}))
-    mine = {} if options.dry else {n: e for n, e in kept(settings)["series"].items() if n in options.series}
+    mine: dict[tuple[str, int], dict[str, Any]] = {}
 
     def save() -> None:
         if not options.dry:
-            others = kept(settings)["series"]  # another run may have written them meanwhile
-            series = {n: (others | mine)[n] for n in SERIES if n in others | mine}
-            write("forecasting", summary({"settings": settings, "series": series}))
+            figures = kept(settings)  # another run may have written other seeds meanwhile
+            for (name, seed), cell in mine.items():
+                figures["series"][name]["seeds"][str(seed)] = cell
+            write("forecasting", summary({"settings": settings, "series": figures["series"]}))
 
-    for seed in range(options.seeds):
-        for name in options.series:
-            if time.monotonic() - begun > 60 * options.minutes:
-                return
-            entry = mine.setdefault(name, {"baselines": load(name).baselines(), "seeds": []})
-            if len(entry["seeds"]) == seed:
-                entry["seeds"].append({})
-            one_seed(name, seed, entry["seeds"][seed], save)
+    for seed in options.seeds:
+        for name in SERIES:
+            known = kept(settings)["series"].get(name, {}).get("seeds", {}).get(str(seed), {})
+            mine[name, seed] = {} if options.dry else known
+            one_seed(name, seed, mine[name, seed], save)
     save()
 
 
