@@ -1,8 +1,8 @@
 """Transformers that forecast series, with attention, activation and encoding chosen layer by layer (AutoFormer-TS).
 
 "Learning Novel Transformer Architecture for Time-series Forecasting" (Zhang et al., 2025, arXiv:2502.13721) searches
-alternative attentions, activations and encodings; which ones it offers is not public yet, so those here are ours. Its
-search is the recipe `ab-darts`.
+alternative attentions, activations and encodings. Its code is not public, so the options and sizes here are ours, of
+the operators that the package has. Its search is the recipe `ab-darts`.
 
 Every network reads series in units of their own window (`window_norm`), cuts them into patches (Nie et al., 2023,
 "PatchTST", section 3.1), all of which are tokens that see each other, and maps the tokens of a series to its forecast
