@@ -2,6 +2,7 @@
 
     python benchmarks/forecasting.py                    # goes on where it stopped; about 20 minutes on one core
     python benchmarks/forecasting.py --seeds 1          # one seed, perhaps beside others
+    python benchmarks/forecasting.py --minutes 0.5      # begins nothing new after so long
 
 For every series and seed `ab-darts` searches the space `autoformer_ts`, weights on the training part and architecture
 parameters and ablation scores on the validation part. The found network, the default Transformer of the same sizes and
@@ -15,7 +16,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,27 +40,34 @@ from archwright.tasks.base import Task
 
 SERIES = ("etth1", "etth2", "exchange_rate")
 SIZES: dict[str, Any] = {"layers": 2, "features": 32, "heads": 4, "patch": 24}
-SEARCH: dict[str, Any] = {"epochs": 3, "batch": 64, "split": "valid"}
-SELECTION: dict[str, Any] = {"rounds": 4, "tuning": 0.5, "batches": 8}
+SEARCH: dict[str, Any] = {"epochs": 2, "batch": 64, "split": "valid"}
+SELECTION: dict[str, Any] = {"rounds": 4, "tuning": 0.34, "batches": 8}
 WEIGHTS, ARCHITECTURE = {"lr": 1e-3, "lr_end": 1e-4}, {"lr": 3e-3, "weight_decay": 1e-3}
-TRAINING: dict[str, Any] = {"epochs": 5, "lr": 1e-3, "batch": 64}
+TRAINING: dict[str, Any] = {"epochs": 4, "lr": 1e-3, "batch": 64}
 NETS = ("found", "default", "random")
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no epoch or training after so long")
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "forecasting", help="of searches")
     parser.add_argument("--dry", action="store_true", help="write nothing")
     return parser.parse_args()
 
 
-def searched(space: Space, task: Task, seed: int) -> Architecture:
-    """What AB-DARTS finds."""
+def searched(space: Space, task: Task, seed: int, folder: Path, stop: Callable[[], bool]) -> Architecture | None:
+    """What AB-DARTS finds; None if it was stopped, after an epoch or before the selection."""
     method = recipe("ab-darts", selection=Ablation(**SELECTION), **SEARCH)
     weights = Training("adam", WEIGHTS["lr"], WEIGHTS["lr_end"], weight_decay=1e-4, clip=1.0)
     architecture = Training("adam", ARCHITECTURE["lr"], None, (0.5, 0.999), weight_decay=ARCHITECTURE["weight_decay"])
     method = method.with_(weights=weights, architecture=architecture)
-    return GradientSearch(space, task, method, seed=seed).run(random=0).architecture
+    search = GradientSearch(space, task, method, seed=seed, folder=folder)
+    while search.epoch < method.epochs:
+        search.advance()
+        if stop():
+            return None
+    return search.result(random=0).architecture
 
 
 def words(space: Space, architecture: Architecture) -> list[str]:
@@ -69,15 +80,15 @@ def words(space: Space, architecture: Architecture) -> list[str]:
     return out
 
 
-def one_seed(name: str, seed: int, cell: dict[str, Any], save: Any) -> None:
-    """Search and three trainings, each unless it is there."""
+def one_seed(name: str, seed: int, cell: dict[str, Any], folder: Path, save: Callable[[], None], end: float) -> bool:
+    """Search and three trainings, each unless it is there; whether all of it was done before the end."""
     task = load(name)
     space = autoformer_ts(task.input_shape, task.outputs, **SIZES)
     if "found_code" not in cell:
-        started = time.perf_counter()
-        found = searched(space, task, seed)
+        found = searched(space, task, seed, folder, lambda: time.monotonic() > end)
+        if found is None:
+            return False
         cell["found_code"], cell["found"] = np.asarray(found.code).tolist(), words(space, found)
-        cell["search_s"] = round(time.perf_counter() - started, 1)
         save()
     nets = {
         "found": space.architectures(np.array([cell["found_code"]]))[0],
@@ -87,13 +98,15 @@ def one_seed(name: str, seed: int, cell: dict[str, Any], save: Any) -> None:
     for net_name, architecture in nets.items():
         if net_name in cell.setdefault("test_mse", {}):
             continue
-        net, started = build(architecture, task.input_shape, seed=seed), time.perf_counter()
+        if time.monotonic() > end:
+            return False
+        net = build(architecture, task.input_shape, seed=seed)
         train(net, task, Recipe(**TRAINING), seed=seed)
         for part in ("valid", "test"):
             cell.setdefault(f"{part}_mse", {})[net_name] = round(evaluate(net, task, part)["mse"], 5)
-        cell.setdefault("train_s", {})[net_name] = round(time.perf_counter() - started, 1)
         print(name, seed, net_name, cell["valid_mse"][net_name], cell["test_mse"][net_name], flush=True)
         save()
+    return True
 
 
 def summary(figures: dict[str, Any]) -> dict[str, Any]:
@@ -103,6 +116,7 @@ def summary(figures: dict[str, Any]) -> dict[str, Any]:
         cells = [c for c in entry["seeds"].values() if set(c.get("test_mse", {})) == set(NETS)]
         if not cells:
             continue
+        entry["complete_seeds"] = len(cells)
         entry["mean_test_mse"] = {n: round(float(np.mean([c["test_mse"][n] for c in cells])), 5) for n in NETS}
         ratio = entry["mean_test_mse"]["found"] / entry["mean_test_mse"]["default"]
         entry["found_over_default"] = round(ratio, 4)
@@ -124,6 +138,7 @@ def kept(settings: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     options = arguments()
     torch.set_num_threads(1)
+    end = time.monotonic() + 60 * options.minutes
     parts = {"space": SIZES, "search": SEARCH | SELECTION, "weights": WEIGHTS, "architecture": ARCHITECTURE}
     settings = json.loads(json.dumps(parts | {"training": TRAINING}))
     mine: dict[tuple[str, int], dict[str, Any]] = {}
@@ -139,7 +154,9 @@ def main() -> None:
         for name in SERIES:
             known = kept(settings)["series"].get(name, {}).get("seeds", {}).get(str(seed), {})
             mine[name, seed] = {} if options.dry else known
-            one_seed(name, seed, mine[name, seed], save)
+            folder = options.folder / f"{name}-{seed}"
+            if not one_seed(name, seed, mine[name, seed], folder, save, end):
+                return
     save()
 
 

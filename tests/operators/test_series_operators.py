@@ -66,7 +66,7 @@ def test_what_does_not_fit_is_named():
 
 def test_the_default_network_is_a_plain_transformer_over_patches():
     space = autoformer_ts((7, 96), 7 * 24, patch=24)
-    assert space.size() == 100**2
+    assert space.size() == 80**2
     leaves = [s.leaf for s in program_of(default(space), (7, 96)).steps]
     names = [type(leaf).__name__ for leaf in leaves]
     encodings = [leaf.kind for leaf in leaves if type(leaf).__name__ == "PositionalEncoding"]
