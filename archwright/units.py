@@ -46,6 +46,7 @@ UNITS: dict[str, tuple[str, float]] = {
     "perplexity": ("perplexity", 1.0),
     "rmse": ("target units", 1.0),
     "mae": ("target units", 1.0),
+    "mse": ("squared target units", 1.0),
     "r2": ("r2", 1.0),
     "per_s": ("rate", 1.0),
     "spearman": ("correlation", 1.0),

@@ -51,7 +51,7 @@ class Journal:
         architecture = search.space.architectures(np.array([record["code"]]))[0]
         metrics = {
             search.task.metric: float(record[search.task.metric]),
-            "search_loss_nats": float(record["train_loss"]),
+            "search_loss": float(record["train_loss"]),
         }
         trial = Trial(
             number=number,

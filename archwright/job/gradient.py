@@ -38,6 +38,7 @@ from archwright.search.result import SearchResult
 from archwright.search.trial import Candidate, Trial
 from archwright.space import Architecture, Architectures, Space
 from archwright.tasks.base import Task
+from archwright.tasks.forecasting import Forecasting
 
 if TYPE_CHECKING:
     from archwright.job.setup import Setup
@@ -64,6 +65,9 @@ FINISH = 0.4  # share of the search's time for a selection that works on after t
 def method_of(setup: Setup, costs: Sequence[Any] = ()) -> Method:
     """The recipe with the job's settings, and the job's goals and limits as penalties.
 
+    Forecasts learn the architecture on the validation part: windows of one part overlap, so that halves of it would
+    know each other.
+
     Args:
         setup: of the job.
         costs: evaluators of which the additive ones can be expected.
@@ -72,7 +76,8 @@ def method_of(setup: Setup, costs: Sequence[Any] = ()) -> Method:
         ConfigurationError: if the recipe does not fit the space or the options.
     """
     config = setup.config
-    method = recipe(config.strategy, **config.strategy_options)
+    split = {"split": "valid"} if isinstance(setup.task, Forecasting) else {}
+    method = recipe(config.strategy, **(split | config.strategy_options))
     method.mixing.search_space(setup.space)
     if isinstance(method.selection, DartsEdges) and not _has_edges(setup.space):
         method = method.with_(selection=Argmax())
@@ -92,6 +97,8 @@ def _batch(method: Method, setup: Setup) -> int:
     if "batch" in setup.config.strategy_options:
         return method.batch
     rows = int(min(method.train_share, 1.0 - method.train_share) * len(setup.task.train))
+    if method.split == "valid":
+        rows = min(len(setup.task.train), len(setup.task.valid))
     return max(1, min(method.batch, max(8, rows // FEWEST_STEPS), rows))
 
 
@@ -218,9 +225,7 @@ class EpochStrategy:
         """What the last epoch says about the search."""
         s = self.search
         last = s.history[-1]
-        gap = (
-            "" if last["discretisation_gap"] is None else f", discretisation gap {last['discretisation_gap']:.3f} nats"
-        )
+        gap = "" if last["discretisation_gap"] is None else f", discretisation gap {last['discretisation_gap']:.3f}"
         words = f"{s.epoch} epochs, entropy {last['entropy']:.2f}{gap}, {100 * last['skip_share']:.0f} % skips"
         return words + (" (collapsed: more than half of the edges only skip)" if last["collapsed"] else "")
 

@@ -20,11 +20,11 @@ def build_table(
     progress = Progress()
     progress.say("loading PyTorch, the data and the space")
     from archwright.costs.lut import LatencyTable
-    from archwright.job.spaces import load_space
+    from archwright.job.spaces import space_for
     from archwright.tasks import load
 
     task = load(data)
-    found = load_space(space, task.input_shape, task.outputs)
+    found = space_for(space, task)
     with progress.stage(
         f"measuring the operators of {space} for input {task.input_shape} ({backend}, {threads} threads)"
     ):

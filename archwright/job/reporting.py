@@ -71,6 +71,10 @@ def _data(
         | {
             k: str(getattr(config, k))
             for k in ("evaluation", "training", "budget", "seed", "workers", "backend", "threads", "batch")
+        }
+        | {
+            f"{words} as the forecast": ", ".join(f"{m} {v:.4g}" for m, v in metrics.items())
+            for words, metrics in setup.task.baselines().items()
         },
         "seconds": (_json(kept / "clock.json") or {}).get("seconds"),
         "calibrations": _calibrations(setup, finalists, kept),

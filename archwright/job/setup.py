@@ -13,7 +13,7 @@ from archwright import registry
 from archwright.costs.counts import Counts
 from archwright.errors import ConfigurationError, SpaceError, nearest
 from archwright.job.config import RunConfig
-from archwright.job.spaces import check_fit, load_space
+from archwright.job.spaces import check_fit, space_for
 from archwright.search.budget import Budget
 from archwright.search.problem import Objective, Problem
 from archwright.space import Space
@@ -69,7 +69,7 @@ def prepare(config: RunConfig, *, task: Any = None, space: Space | None = None) 
     """
     options = dict(config.data_options) | ({} if config.target is None else {"target": config.target})
     loaded: Task = load(config.data if task is None else task, **options)
-    found = load_space(config.space if space is None else space, loaded.input_shape, loaded.outputs)
+    found = space_for(config.space if space is None else space, loaded)
     if isinstance(found.tree, Mapping) and "recipe" in found.tree:
         raise SpaceError(
             "a job trains all networks by one recipe, so its space holds no `recipe`; search recipes in Python with "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,16 +16,26 @@ from archwright import registry
 from archwright.errors import ArchwrightError, ConfigurationError, SpaceError
 from archwright.operators.base import Operator, Shape
 from archwright.space import Architecture, Space
+from archwright.tasks.base import Task
+from archwright.tasks.forecasting import Forecasting
 
 
-def load_space(name: str | Space, input_shape: Shape, outputs: int) -> Space:
+def space_for(name: str | Space, task: Task) -> Space:
+    """The space to search for a task, see `load_space`."""
+    horizon = task.horizon if isinstance(task, Forecasting) else 0
+    return load_space(name, task.input_shape, task.outputs, horizon=horizon)
+
+
+def load_space(name: str | Space, input_shape: Shape, outputs: int, *, horizon: int = 0) -> Space:
     """The space to search.
 
     Args:
         name: a Space; a registered name; a Python file that defines `space`, a Space or a function of
-            (input_shape, outputs); or `auto`: convnet for images and series, mlp for tables.
+            (input_shape, outputs), perhaps with `horizon`; or `auto`: convnet for images and series, mlp for tables,
+            autoformer_ts for forecasts.
         input_shape: of the data, without the batch axis.
         outputs: that the task needs.
+        horizon: rows that a forecast has; 0 = the task is none.
 
     Raises:
         ConfigurationError: if the name or file gives no space.
@@ -33,13 +44,14 @@ def load_space(name: str | Space, input_shape: Shape, outputs: int) -> Space:
     if isinstance(name, Space):
         return name
     if name == "auto":
-        name = "mlp" if len(input_shape) == 1 else "convnet"
+        name = "autoformer_ts" if horizon else "mlp" if len(input_shape) == 1 else "convnet"
+    given = {"input_shape": input_shape, "outputs": outputs} | ({"horizon": horizon} if horizon else {})
     if name.endswith(".py") or "/" in name:
-        return _from_file(Path(name), input_shape, outputs)
-    return _made(registry.get("spaces", name), name, input_shape, outputs)
+        return _from_file(Path(name), given)
+    return _made(registry.get("spaces", name), name, given)
 
 
-def _from_file(path: Path, input_shape: Shape, outputs: int) -> Space:
+def _from_file(path: Path, given: Mapping[str, Any]) -> Space:
     if not path.is_file():
         raise ConfigurationError(f"there is no file {str(path)!r}; write one with: archwright new cnn --out {path}")
     names = vars(_imported(path.resolve()))
@@ -47,7 +59,7 @@ def _from_file(path: Path, input_shape: Shape, outputs: int) -> Space:
         raise ConfigurationError(
             f"{path} must define `space`: a Space, an operator with choices, or a function of (input_shape, outputs)"
         )
-    return _made(names["space"], str(path), input_shape, outputs)
+    return _made(names["space"], str(path), given)
 
 
 _loaded: dict[str, tuple[Path, bytes]] = {}  # module name -> the file it came from, and what that file held
@@ -85,10 +97,9 @@ def _imported(path: Path) -> ModuleType:
     return module
 
 
-def _made(found: Any, name: str, input_shape: Shape, outputs: int) -> Space:
+def _made(found: Any, name: str, given: Mapping[str, Any]) -> Space:
     if callable(found) and not isinstance(found, Space | Operator):
         wanted = inspect.signature(found).parameters
-        given = {"input_shape": input_shape, "outputs": outputs}
         missing = [
             n
             for n, p in wanted.items()

@@ -11,11 +11,13 @@ _UNITS = {
     "percent": "%", "us": "µs", "j": "J", "mj": "mJ", "uj": "µJ", "nj": "nJ", "pj": "pJ", "kwh": "kWh", "wh": "Wh",
     "w": "W", "mw": "mW", "mm2": "mm²", "um2": "µm²", "b": "B", "kb": "kB", "mb": "MB", "gb": "GB", "count": "",
     "k": "thousand", "m": "million", "g": "billion", "gbops": "billion bit operations", "share": "", "score": "",
-    "loss": "", "db": "dB", "perplexity": "", "rmse": "", "mae": "", "r2": "", "per_s": "1/s", "spearman": "",
-    "kendall": "",
+    "loss": "", "db": "dB", "perplexity": "", "rmse": "", "mae": "", "mse": "", "r2": "", "per_s": "1/s",
+    "spearman": "", "kendall": "",
 }  # fmt: skip
 _SIZES = {"thousand": 1e3, "million": 1e6, "billion": 1e9}
-_UPPER = {"macs": "MACs", "params": "parameters", "flops": "FLOPs", "r2": "R²", "rmse": "RMSE", "mae": "MAE"}
+_UPPER = {
+    "macs": "MACs", "params": "parameters", "flops": "FLOPs", "r2": "R²", "rmse": "RMSE", "mae": "MAE", "mse": "MSE",
+}  # fmt: skip
 
 
 def split_metric(metric: str) -> tuple[str, str]:

@@ -65,6 +65,10 @@ class Task(ABC):
         outputs, targets = zip(*pairs, strict=True)
         return self.measure(torch.cat(outputs), torch.cat(targets))
 
+    def baselines(self, split: SplitName = "test") -> dict[str, dict[str, float]]:
+        """Metrics of predictions that take no training, by what they are; none where the task knows of none."""
+        return {}
+
     def check(self, outputs: Tensor) -> None:
         """See that a network's outputs (b, ..., k) fit the task.
 

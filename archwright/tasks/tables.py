@@ -89,8 +89,13 @@ def california_housing(*, seed: int = 0, valid_share: float = 0.2, test_share: f
     return table(path, target="median_house_value", seed=seed, valid_share=valid_share, test_share=test_share)
 
 
-def read_table(path: str | Path) -> dict[str, Column]:
+def read_table(path: str | Path, *, series: bool = False) -> dict[str, Column]:
     """Name -> column; a column whose entries all read as numbers is float64, all others are text.
+
+    Args:
+        path: the file.
+        series: whether one column is enough, and dates and times of Parquet files are read, as ISO text; they are
+            refused otherwise.
 
     Raises:
         ConfigurationError: if the file is missing, empty or broken.
@@ -98,8 +103,8 @@ def read_table(path: str | Path) -> dict[str, Column]:
     path = Path(path)
     if not path.is_file():
         raise ConfigurationError(f"there is no file {path}; give the path of a .csv, .tsv or .parquet file")
-    columns = _parquet(path) if path.suffix == ".parquet" else _csv(path)
-    if len(columns) < 2:
+    columns = _parquet(path, series) if path.suffix == ".parquet" else _csv(path)
+    if len(columns) < 2 and not series:
         raise ConfigurationError(f"{path} needs two columns or more, got {list(columns)}; is the delimiter a comma?")
     if not len(next(iter(columns.values()))):
         raise ConfigurationError(f"{path} has a header but no rows")
@@ -131,7 +136,7 @@ def _column(texts: Sequence[str]) -> Column:
         return np.array(clean, dtype=object)
 
 
-def _parquet(path: Path) -> dict[str, Column]:
+def _parquet(path: Path, times: bool) -> dict[str, Column]:
     require("pyarrow", extra="tables", feature="reading Parquet files")
     import pyarrow
     import pyarrow.parquet
@@ -149,6 +154,8 @@ def _parquet(path: Path) -> dict[str, Column]:
         elif pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind) or pyarrow.types.is_dictionary(kind):
             texts = ["" if v is None else str(v).strip() for v in values.to_pylist()]
             out[name] = np.array(["" if t.lower() in GAPS else t for t in texts], dtype=object)
+        elif times and (pyarrow.types.is_timestamp(kind) or pyarrow.types.is_date(kind)):
+            out[name] = np.array(["" if v is None else v.isoformat() for v in values.to_pylist()], dtype=object)
         else:
             raise ConfigurationError(
                 f"{path}: the column {name!r} has the type {kind}; only numbers and text are read, drop or convert it"

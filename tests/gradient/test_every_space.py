@@ -12,7 +12,14 @@ from archwright.errors import SpaceError
 from archwright.nets import Supernet
 from archwright.nets.mixing import Mixing, one_hot
 
-SHAPES = {"images": (3, 16, 16), "series": (2, 16), "tables": (7,), "tokens": (16,), "graphs": (6, 13)}
+SHAPES = {
+    "images": (3, 16, 16),
+    "series": (2, 16),
+    "tables": (7,),
+    "tokens": (16,),
+    "graphs": (6, 13),
+    "forecasts": (5, 16),
+}
 CASES = [
     pytest.param(name, kind, id=f"{name}-{kind}")
     for name in registry.names("spaces")

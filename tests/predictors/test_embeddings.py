@@ -147,7 +147,14 @@ def test_onnx_text_is_equal_for_mirrored_cells_and_different_for_others():
     assert "Conv dilations=1,1 group=1 kernel_shape=3,3" in texts[0]
 
 
-SPACES = {"images": (3, 16, 16), "series": (2, 16), "tables": (7,), "tokens": (16,), "graphs": (6, 13)}
+SPACES = {
+    "images": (3, 16, 16),
+    "series": (2, 16),
+    "tables": (7,),
+    "tokens": (16,),
+    "graphs": (6, 13),
+    "forecasts": (5, 16),
+}
 
 
 @pytest.mark.slow

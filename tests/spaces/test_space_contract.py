@@ -12,7 +12,14 @@ from archwright.nets.build import program_of
 from archwright.space import Architecture, Space
 
 NAMES = registry.names("spaces")
-SHAPES = {"images": [(3, 16, 16)], "series": [(2, 16)], "tables": [(7,)], "tokens": [(16,)], "graphs": [(6, 13)]}
+SHAPES = {
+    "images": [(3, 16, 16)],
+    "series": [(2, 16)],
+    "tables": [(7,)],
+    "tokens": [(16,)],
+    "graphs": [(6, 13)],
+    "forecasts": [(5, 16)],
+}
 CASES = [
     pytest.param(name, shape, id=f"{name}-{kind}")
     for name in NAMES

@@ -50,7 +50,7 @@ class Ablation(Selection):
             scores = self.scores(search)
             still = sum(len(search.core.left(d.index)) - 1 for d in decisions)
             remove = still if i == self.rounds - 1 else int(np.ceil(still / (self.rounds - i)))
-            for d, k in sorted(scores, key=lambda pair: scores[pair])[: len(scores)]:
+            for d, k in sorted(scores, key=lambda pair: scores[pair]):
                 if remove and len(search.core.left(d)) > 1:
                     search.core.block(d, [k])
                     remove -= 1
