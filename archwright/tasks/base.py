@@ -29,7 +29,7 @@ class Task(ABC):
     Attributes:
         name: short name for reports.
         input_shape: (C, H, W), (C, L), (L, D) or (F,).
-        outputs: size of the network's last axis.
+        outputs: size of the network's last axis, or channels of the image that it gives.
         preprocessing: plain JSON values that turn raw data into the network's input and outputs into predictions.
         augmentation: applied to training batches when the recipe asks for it.
     """
@@ -64,6 +64,11 @@ class Task(ABC):
         """Metrics from (outputs, targets) a batch; tasks with large outputs accumulate instead."""
         outputs, targets = zip(*pairs, strict=True)
         return self.measure(torch.cat(outputs), torch.cat(targets))
+
+    @property
+    def output_shape(self) -> Shape:
+        """What a network gives for one example."""
+        return (self.outputs,)
 
     def check(self, outputs: Tensor) -> None:
         """See that a network's outputs (b, ..., k) fit the task.
