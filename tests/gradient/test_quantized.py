@@ -54,6 +54,16 @@ def test_noise_of_a_mixture_has_the_weighted_step_and_a_gradient_to_the_shares()
     assert float(gradient[0]) > float(gradient[1]) > 0.0
 
 
+def test_noise_is_uniform_everywhere_and_laid_out_as_the_values():
+    net, x = QuantizedConvNormAct(3, 4, 3), torch.randn(4, 3, 64, 80).contiguous(memory_format=torch.channels_last)
+    torch.manual_seed(0)
+    noise = net.noise(x)
+    assert noise.stride() == x.stride() and float(noise.abs().max()) < 0.5
+    lanes = noise.permute(0, 2, 3, 1).reshape(-1, 8)  # of the random words
+    assert float(lanes.mean(0).abs().max()) < 0.02
+    assert lanes.var(0).tolist() == pytest.approx([1 / 12] * 8, rel=0.05)
+
+
 def test_a_choice_of_bits_shares_weights_and_is_one_call(monkeypatch):
     space = bits_space()
     net = Supernet(space, IMAGE)
