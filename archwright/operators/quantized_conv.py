@@ -71,7 +71,7 @@ class QuantizedConvNormAct(nn.Module):
         return torch.addcmul(x, self.noise(x), self.peak(x) * scale)
 
     def noise(self, x: torch.Tensor) -> torch.Tensor:
-        """Uniform in (-1/2, 1/2) in steps of 1/256, laid out as x: random bytes take a quarter of random floats' time."""
+        """Uniform in (-1/2, 1/2) in steps of 1/256, laid out as x; random bytes take less time than floats."""
         count = x.numel()
         drawn = torch.empty(-(-count // 8), dtype=torch.int64, device=x.device).random_(-(2**63), None)
         values = (drawn.view(torch.int8)[:count].to(x.dtype) + 0.5) / 256
