@@ -219,7 +219,9 @@ class EpochStrategy:
         s = self.search
         last = s.history[-1]
         gap = (
-            "" if last["discretisation_gap"] is None else f", discretisation gap {last['discretisation_gap']:.3f} nats"
+            ""
+            if last["discretisation_gap"] is None
+            else f", discretisation gap {last['discretisation_gap']:.3f} in the loss"
         )
         words = f"{s.epoch} epochs, entropy {last['entropy']:.2f}{gap}, {100 * last['skip_share']:.0f} % skips"
         return words + (" (collapsed: more than half of the edges only skip)" if last["collapsed"] else "")
