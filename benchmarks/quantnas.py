@@ -56,9 +56,11 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=("steps", "search", "train"), help="one part alone")
     parser.add_argument("--search-epochs", type=int, default=20)
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", default="", help="searches and networks whose name contains this")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin nothing after this time")
+    parser.add_argument("--folder", help="for checkpoints of the searches, which then go on")
     parser.add_argument("--dry", action="store_true", help="write nothing")
     return parser.parse_args()
 
@@ -80,18 +82,18 @@ def gbops(task: Task, architecture: Architecture) -> float:
 # ---- search ----------------------------------------------------------------------------------------------------------
 
 
-def search(task: Task, at_most: float, epochs: int, seed: int) -> dict[str, Any]:
+def search(task: Task, at_most: float, epochs: int, folder: str | None) -> dict[str, Any]:
     """What the recipe finds within a budget; rates of the architecture are raised, as there are few steps."""
     space = the_space(task)
     cost = BitPolicy(space, task.input_shape)
-    started = time.process_time()
     flat = {d.path: torch.full((d.size,), 1.0 / d.size) for d in space.decisions}
     expected = ExpectedCost(cost, METRIC, "linear", 1e-3, scale=float(cost.expected(flat)[METRIC]))
     penalties = (Entropy(1e-3, start=9 / 20, total=True), expected, Budget(cost, METRIC, at_most))
     method = recipe("quantnas", epochs=epochs, batch=16, penalties=penalties, keep="last")
     weights = Training("adam", 5e-3, 0.0, weight_decay=3e-8)
     alpha = Training("adam", 0.03, None, betas=(0.5, 0.999), weight_decay=0.0, clip=0.0)
-    found = GradientSearch(space, task, method.with_(weights=weights, architecture=alpha), seed=seed).run(random=0)
+    method = method.with_(weights=weights, architecture=alpha)
+    found = GradientSearch(space, task, method, seed=0, folder=folder).run(random=0)
     labels = {
         d.label: space.option_value(d, int(k))
         for d, k in zip(space.decisions, found.architecture.code, strict=True)
@@ -103,7 +105,7 @@ def search(task: Task, at_most: float, epochs: int, seed: int) -> dict[str, Any]
         "bits": {n[: -len("_bits")]: v for n, v in labels.items() if n.endswith("_bits")},
         "entropy": [round(r["entropy"], 3) for r in found.history],
         "psnr_db": [round(r["psnr_db"], 2) for r in found.history],
-        "cpu_seconds": round(time.process_time() - started, 1),
+        "seconds": round(sum(r["seconds"] for r in found.history), 1),
     }
 
 
@@ -222,7 +224,7 @@ def main() -> None:
             write(NAME, summary(figures) if "networks" in figures else figures)
 
     if options.part in (None, "steps") and "steps" not in figures:
-        figures["steps"] = [steps(task, bits, 12) for bits in ((4, 8), (2, 4, 8))]
+        figures["steps"] = {f"{len(bits)} bits": steps(task, bits, 12) for bits in ((4, 8), (2, 4, 8))}
         keep()
     plain = {f"uniform {b} bits": uniform(task, b) for b in BITS}
     budgets = {
@@ -231,8 +233,9 @@ def main() -> None:
     }
     searches: dict[str, Any] = figures.setdefault("searches", {})
     for name, at_most in budgets.items() if options.part in (None, "search") else ():
-        if name not in searches and not late():
-            searches[name] = search(task, at_most, options.search_epochs, 0)
+        if name not in searches and options.only in name and not late():
+            folder = options.folder and f"{options.folder}/{name}"
+            searches[name] = search(task, at_most, options.search_epochs, folder)
             print(name, json.dumps(searches[name]), flush=True)
             keep()
     space, five = the_space(task), set5()
@@ -242,7 +245,7 @@ def main() -> None:
         rows.setdefault(name, {"gbops": gbops(task, architecture), "runs": []})
     for seed in range(options.seeds if options.part in (None, "train") else 0):
         for name, architecture in nets.items():
-            if len(rows[name]["runs"]) == seed and not late():
+            if len(rows[name]["runs"]) == seed and options.only in name and not late():
                 rows[name]["runs"].append(trained(task, five, architecture, options.epochs, seed))
                 print(seed, name, rows[name]["runs"][-1], flush=True)
                 keep()
