@@ -55,7 +55,7 @@ BITS = (4, 8)
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=("steps", "search", "train"), help="one part alone")
-    parser.add_argument("--search-epochs", type=int, default=20)
+    parser.add_argument("--search-epochs", type=int, default=30)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", default="", help="searches and networks whose name contains this")
@@ -83,12 +83,17 @@ def gbops(task: Task, architecture: Architecture) -> float:
 
 
 def search(task: Task, at_most: float, epochs: int, folder: str | None) -> dict[str, Any]:
-    """What the recipe finds within a budget; rates of the architecture are raised, as there are few steps."""
+    """What the recipe finds within a budget; rates of the architecture are raised, as there are few steps.
+
+    Of the budget's Lagrangian only the square is learned from, as the multiplier winds up in so few steps; what stays
+    over the limit the selection keeps away.
+    """
     space = the_space(task)
     cost = BitPolicy(space, task.input_shape)
     flat = {d.path: torch.full((d.size,), 1.0 / d.size) for d in space.decisions}
     expected = ExpectedCost(cost, METRIC, "linear", 1e-3, scale=float(cost.expected(flat)[METRIC]))
-    penalties = (Entropy(1e-3, start=9 / 20, total=True), expected, Budget(cost, METRIC, at_most))
+    budget = Budget(cost, METRIC, at_most, rho=5.0, rate=0.0, relative=True)
+    penalties = (Entropy(1e-3, start=9 / 20, total=True), expected, budget)
     method = recipe("quantnas", epochs=epochs, batch=16, penalties=penalties, keep="last")
     weights = Training("adam", 5e-3, 0.0, weight_decay=3e-8)
     alpha = Training("adam", 0.03, None, betas=(0.5, 0.999), weight_decay=0.0, clip=0.0)
