@@ -197,10 +197,12 @@ def steps(task: Task, bits: tuple[int, ...], repetitions: int) -> dict[str, Any]
 def summary(figures: dict[str, Any]) -> dict[str, Any]:
     """Means over seeds, and how the found networks stand to the uniform ones."""
     nets = figures["networks"]
+    for kind in ("each", "superposed") if "steps" in figures else ():
+        figures[f"step_{kind}_over_noise"] = figures["steps"]["2 bits"][f"rounded_{kind}_over_noise"]
     for row in nets.values():
         for metric in ("psnr_db", "set5_psnr_db"):
             row[f"mean_{metric}"] = round(float(np.mean([r[metric] for r in row["runs"]])), 3) if row["runs"] else None
-    if all(row["runs"] for row in nets.values()):
+    if len(nets) == 4 and all(row["runs"] for row in nets.values()):
         four, eight = nets["uniform 4 bits"], nets["uniform 8 bits"]
         low, high = nets["found, budget of 4 bits"], nets["found, half the budget of 8 bits"]
         for metric in ("psnr_db", "set5_psnr_db"):
