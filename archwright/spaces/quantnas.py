@@ -3,10 +3,11 @@
 Shvetsov et al., "QuantNAS for super resolution: searching for efficient quantization-friendly architectures against
 quantization noise", 2022, section 3 and its public code: a head, residual cells that set half-width features aside
 after every operator (skip) and join them at the end, an up-sampling by pixel shuffle, and a tail on the large image.
-Every place has a choice of operators, every operator a choice of bits of weights and inputs; the convolutions that join
-features have the most bits. Differences: the attention in the cells and the join of all cells' outputs are left out,
-the head is a convolution as in the code's description (its last version repeats the image), and convolutions have a
-bias of full precision.
+Every place has a choice of operators, every operator a choice of bits of weights and inputs. Differences: the
+attention in the cells and the join of all cells' outputs are left out, the head is a convolution as in the code's
+description (its last version repeats the image), convolutions have a bias of full precision, and those that join
+features are part of the search (1x1 at the end of a cell, any operator behind the cells) where the code gives them the
+most bits and does not count them.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def quantnas(
     """Networks from images (C, H, W) to (outputs, scale H, scale W); sizes are those of the published search.
 
     Decisions are named `PLACE`, and `PLACE_OPERATOR_bits` for the bits of an operator there; places are `head`,
-    `bodyC_I` and `skipC_I` of cell C, `upsample` and `tail`.
+    `bodyC_I`, `skipC_I` and `joinC` of cell C, `trunk`, `upsample` and `tail`.
 
     Args:
         input_shape: (C, H, W).
@@ -99,7 +100,7 @@ def quantnas(
         depth: operators in the body of a cell; a skip stands beside each but the last.
         bits: of weights and inputs, increasing.
         head: operators that may make features of the image.
-        body: operators of the cells' bodies and skips.
+        body: operators of the cells' bodies and skips, and behind the cells.
         upsample: operators before the pixel shuffle.
         tail: operators on the large image.
         rescale: cells normalise their input and give its deviation back at the end, as published; otherwise they are
@@ -123,10 +124,10 @@ def quantnas(
         for i in reversed(range(depth - 1)):
             through = Sequential((Residual(place(f"body{number}_{i}", body, channels)), inner))
             inner = Concat((place(f"skip{number}_{i}", body, channels // 2), through))
-        whole = Sequential((inner, _conv(channels, 1, bits[-1])))
+        whole = Sequential((inner, place(f"join{number}", SIMPLE[:1], channels)))
         return DeviationResidual(whole) if rescale else Residual(whole)
 
-    trunk = Sequential((*(cell(i) for i in range(cells)), _conv(channels, 3, bits[-1])))
+    trunk = Sequential((*(cell(i) for i in range(cells)), place("trunk", body, channels)))
     parts = (
         place("head", head, channels),
         Residual(trunk),
