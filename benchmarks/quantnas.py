@@ -4,9 +4,9 @@
     python benchmarks/quantnas.py --part steps
 
 Real patches (BSD100, enlarged twice). The recipe `quantnas` searches the space `quantnas` against quantization noise
-once; the likeliest networks within two limits of bit operations, and the fixed network (3x3 convolutions everywhere)
-at 4 and at 8 bits in every layer, are then trained alike from fresh weights with real rounding. PSNR is that of luma on
-patches of images that no training saw, and on the images of Set5 in full.
+with two strengths of the expected bit operations in its loss. The likeliest network within a limit of each, and the
+fixed network (3x3 convolutions everywhere) at 4 and at 8 bits in every layer, are then trained alike from fresh weights
+with real rounding. PSNR is that of luma on patches of images that no training saw, and on the images of Set5 in full.
 
 `steps`: seconds of a search step with noise, with each option of bits rounded in a call of its own, and with the
 roundings of all bits superposed in one call, alternated in one process.
@@ -49,7 +49,7 @@ BODY = ("simple_1x1", "simple_3x3_grouped_2", "simple_3x3", "growth1_3x3")
 PLACES = {"head": ("simple_3x3",), "body": BODY, "upsample": BODY[:3], "tail": ("simple_1x1", "simple_3x3")}
 FIXED = dict.fromkeys(PLACES, ("simple_3x3",))
 BITS = (4, 8)
-STRENGTH = 5e-3  # of expected bit operations, one of the published grid
+STRENGTHS = {"found, budget of 4 bits": 5e-3, "found, half the budget of 8 bits": 1e-4}  # of the published grid
 
 
 def arguments() -> argparse.Namespace:
@@ -58,9 +58,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--search-epochs", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", default="", help="networks whose name contains this")
+    parser.add_argument("--only", default="", help="searches and networks whose name contains this")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin nothing after this time")
-    parser.add_argument("--folder", help="for checkpoints of the search, which then goes on")
+    parser.add_argument("--folder", help="for checkpoints of the searches, which then go on")
     parser.add_argument("--dry", action="store_true", help="write nothing")
     return parser.parse_args()
 
@@ -82,8 +82,8 @@ def gbops(task: Task, architecture: Architecture) -> float:
 # ---- search ----------------------------------------------------------------------------------------------------------
 
 
-def search(task: Task, limits: dict[str, float], epochs: int, folder: str | None) -> dict[str, Any]:
-    """One search with the published loss, and the likeliest network within each limit of bit operations.
+def search(task: Task, strength: float, at_most: float, epochs: int, folder: str | None) -> dict[str, Any]:
+    """The likeliest network within a limit of bit operations, after a search with the published loss.
 
     Rates are higher than published, as there are hundreds of steps instead of ten thousands.
     """
@@ -91,28 +91,27 @@ def search(task: Task, limits: dict[str, float], epochs: int, folder: str | None
     cost = BitPolicy(space, task.input_shape)
     flat = {d.path: torch.full((d.size,), 1.0 / d.size) for d in space.decisions}
     first = float(cost.expected(flat)[METRIC])
-    penalties = (recipe("quantnas").penalties[0], ExpectedCost(cost, METRIC, "linear", STRENGTH, scale=first))
+    penalties = (recipe("quantnas").penalties[0], ExpectedCost(cost, METRIC, "linear", strength, scale=first))
     method = recipe("quantnas", epochs=epochs, batch=16, penalties=penalties, keep="last")
     weights = Training("adam", 5e-3, 0.0, weight_decay=3e-8)
     alpha = Training("adam", 0.03, None, betas=(0.5, 0.999), weight_decay=0.0, clip=0.0)
     searching = GradientSearch(space, task, method.with_(weights=weights, architecture=alpha), folder=folder)
     found = searching.run(random=0)
     chances = {d.label: searching.core.probabilities(detach=True)[d.path] for d in space.decisions}
-    out: dict[str, Any] = {
+    searching.method = searching.method.with_(penalties=(Budget(cost, METRIC, at_most),))  # a limit of the selection
+    code = searching.method.selection.choose(searching).code.tolist()
+    options = {d.label: space.option_value(d, k) for d, k in zip(space.decisions, code, strict=True) if k >= 0}
+    return {
+        "strength": strength,
+        "at_most_gbops": at_most,
+        "code": code,
+        "bits": {n[: -len("_bits")]: b for n, b in options.items() if n.endswith("_bits")},
         "first_expected_gbops": first,
         "entropy": [round(r["entropy"], 3) for r in found.history],
         "loss_of_the_mixture": [round(r["train_loss"], 4) for r in found.history],
         "chances": {label: [round(v, 3) for v in p.tolist()] for label, p in chances.items()},
         "seconds": round(sum(r["seconds"] for r in found.history), 1),
-        "found": {},
     }
-    for name, at_most in limits.items():
-        searching.method = searching.method.with_(penalties=(Budget(cost, METRIC, at_most),))
-        code = searching.method.selection.choose(searching).code.tolist()
-        options = {d.label: space.option_value(d, k) for d, k in zip(space.decisions, code, strict=True) if k >= 0}
-        bits = {n[: -len("_bits")]: b for n, b in options.items() if n.endswith("_bits")}
-        out["found"][name] = {"at_most_gbops": at_most, "code": code, "bits": bits}
-    return out
 
 
 # ---- training --------------------------------------------------------------------------------------------------------
@@ -239,11 +238,13 @@ def main() -> None:
         "found, budget of 4 bits": gbops(task, plain["uniform 4 bits"]),
         "found, half the budget of 8 bits": 0.5 * gbops(task, plain["uniform 8 bits"]),
     }
-    if options.part in (None, "search") and "search" not in figures:
-        figures["search"] = search(task, budgets, options.search_epochs, options.folder)
-        keep()
+    found: dict[str, Any] = figures.setdefault("searches", {})
+    for name, at_most in budgets.items() if options.part in (None, "search") else ():
+        if name not in found and options.only in name and not late():
+            folder = options.folder and f"{options.folder}/{STRENGTHS[name]}"
+            found[name] = search(task, STRENGTHS[name], at_most, options.search_epochs, folder)
+            keep()
     space, five = the_space(task), set5()
-    found = figures["search"]["found"] if "search" in figures else {}
     nets = plain | {name: space.architectures(np.array([row["code"]]))[0] for name, row in found.items()}
     rows = figures.setdefault("networks", {})
     for name, architecture in nets.items():
@@ -254,7 +255,7 @@ def main() -> None:
                 rows[name]["runs"].append(trained(task, five, architecture, options.epochs, seed))
                 print(seed, name, rows[name]["runs"][-1], flush=True)
                 keep()
-    print(json.dumps({k: v for k, v in summary(figures).items() if k != "search"}, indent=1))
+    print(json.dumps({k: v for k, v in summary(figures).items() if k != "searches"}, indent=1))
 
 
 if __name__ == "__main__":
