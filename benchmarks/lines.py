@@ -52,6 +52,12 @@ POOLED = (
     ("4 sets, 160 epochs", "mixture of four, as many steps for each"),
     ("each alone, one seed", "each trained alone, one seed"),
 )
+QUANTNAS = (
+    ("over_uniform_4_psnr_db", "QuantNAS: PSNR within the bit operations of a fixed net at 4 bits, less its", 0, " dB"),
+    ("over_uniform_8_psnr_db", "the same, within half of those at 8 bits, less the PSNR at 8 bits", 0, " dB"),
+    ("step_each_over_noise", "QuantNAS: search step that rounds to each of two bits over one with noise", 1, "x"),
+    ("step_superposed_over_noise", "the same, the roundings superposed in one call", 1, "x"),
+)
 RUNS = "python benchmarks/scalesim_runs.py --python PEERS --out FOLDER"
 CASES = "python benchmarks/hardware_cases.py FOLDER"
 LINES = (
@@ -552,6 +558,7 @@ LINES = (
         3,
     ),
     Line("one_shot_sharpness", "the same, shared weights", seeds_with_a_lower("weights"), 3),
+    *(Line("quantnas", what, at(key), bound, unit=unit) for key, what, bound, unit in QUANTNAS),
     Line(
         "one_shot_rarts",
         "RARTS step over a second-order step",

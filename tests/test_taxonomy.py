@@ -37,7 +37,7 @@ def run_space(name: str) -> None:
     space = registry.get("spaces", name)((3, 16, 16), 5, **labels.get("small", {}))
     from archwright.nets import build
 
-    assert build(space.sample(1, RNG)[0], (3, 16, 16))(torch.zeros(2, 3, 16, 16)).shape == (2, 5)
+    assert build(space.sample(1, RNG)[0], (3, 16, 16))(torch.zeros(2, 3, 16, 16)).shape[:2] == (2, 5)
 
 
 def run_operator(name: str) -> None:

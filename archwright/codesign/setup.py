@@ -149,7 +149,7 @@ def _supernet(name: str, config: TaskConfig, seed: int) -> tuple[Supernet, Shape
             f"the task {name!r} is judged by {task.metric}; co-design compares accuracies, so it needs classes"
         )
     space = load_space(config.space, task.input_shape, task.outputs)
-    faulty = check_fit(space, task.input_shape, task.outputs)
+    faulty = check_fit(space, task.input_shape, task.output_shape)
     if faulty:
         raise SpaceError(f"the task {name!r} needs a space whose networks can all be built: {faulty}")
     return Supernet(name, task, space, config.supernet_epochs, seed), task.input_shape

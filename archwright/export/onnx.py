@@ -19,11 +19,12 @@ import torch
 from torch import Tensor, nn
 
 from archwright.errors import ExportError, require
-from archwright.export.verify import Difference, difference, outputs_of, trial_inputs
+from archwright.export.verify import Difference, difference, outputs_of, trial_inputs, unsteadiness
 from archwright.operators.base import Shape
 from archwright.registry import register
 
 TOLERANCE = 1e-4  # of |difference| / (1 + |expected|)
+SLACK = 2.0  # times what a network that rounds inside changes by itself
 
 
 @dataclass(frozen=True)
@@ -210,7 +211,8 @@ def _verify(
     """Relative error by trial, and the worst.
 
     Raises:
-        ExportError: if ONNX Runtime cannot run the file or differs by more than the tolerance.
+        ExportError: if ONNX Runtime cannot run the file or differs by more than the tolerance and than what rounding
+            inside the network explains.
     """
     session = onnx_session(path)
     checks: dict[str, float] = {}
@@ -226,7 +228,7 @@ def _verify(
                 ) from error
             found = difference(outputs_of(network, inputs), torch.from_numpy(got))
             checks[what] = found.relative
-            if not found.relative <= tolerance:
+            if not (found.relative <= tolerance or found.relative <= SLACK * unsteadiness(network, inputs)):
                 raise ExportError(
                     f"the ONNX file computes something else than the network ({what}): the largest difference is "
                     f"{found.absolute:.3g} ({found.relative:.3g} relative), at most {tolerance:g} is accepted"

@@ -70,6 +70,23 @@ def difference(expected: Tensor, got: Tensor) -> Difference:
     return Difference(float(gap.max()), float((gap / (1 + a.abs().nan_to_num())).max()))
 
 
+def unsteadiness(network: nn.Module, inputs: tuple[Tensor, ...], tries: int = 4) -> float:
+    """Largest relative change of the outputs when inputs change in the last digits of float32.
+
+    Networks that round inside (few bits) move by a whole step where a value lies between two: another order of sums
+    does the same, so two right programs differ by about as much.
+    """
+    generator, worst, expected = torch.Generator().manual_seed(0), 0.0, outputs_of(network, inputs)
+
+    def moved(x: Tensor) -> Tensor:
+        return x * (1 + 1e-6 * torch.randn(x.shape, generator=generator)) if x.is_floating_point() else x
+
+    for _ in range(tries):
+        found = difference(expected, outputs_of(network, tuple(moved(x) for x in inputs)))
+        worst = max(worst, found.relative)
+    return worst
+
+
 def outputs_of(network: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
     """Outputs in evaluation mode on the network's own device, moved to the CPU; the mode is restored."""
     device = next((p.device for p in network.parameters()), torch.device("cpu"))

@@ -215,4 +215,9 @@ def entropy(probabilities: Mapping[str, Tensor]) -> Tensor:
     return torch.stack(terms).mean() if terms else torch.zeros(())
 
 
-__all__ = ["Core", "Phase", "entropy", "frozen"]
+def total_entropy(probabilities: Mapping[str, Tensor]) -> Tensor:
+    """Sum over decisions of the entropy in nats."""
+    return torch.stack([-(p * p.clamp_min(1e-12).log()).sum() for p in probabilities.values()]).sum()
+
+
+__all__ = ["Core", "Phase", "entropy", "frozen", "total_entropy"]

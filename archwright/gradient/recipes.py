@@ -375,16 +375,18 @@ def supertickets() -> Method:
 def quantnas() -> Method:
     """QuantNAS: bits mixed as noise in one call, entropy that grows (Shvetsov et al., 2022, arXiv:2208.14839).
 
-    For `quantized_conv`; rates, entropy 1e-3, 20 epochs and 9 of warm-up are those of its public code (images of
-    super-resolution). Add `penalties=(Entropy(1e-3), ExpectedCost(BitPolicy(...), "bit_operations_gbops", "linear"))`
-    for the bits.
+    For spaces of `quantized_conv` such as `quantnas`, and tasks such as `super_resolution`; rates, entropy 1e-3, 20
+    epochs and 9 of warm-up are those of its public code. Its loss is that of the task + strength E[bit operations] /
+    scale + the entropy; the second term needs the space's cost, so give both by
+    `penalties=(quantnas().penalties[0], ExpectedCost(cost, "bit_operations_gbops", "linear", strength, scale=first))`,
+    `first` being the expectation at the start, and strength one of 0, 1e-4, 1e-3, 5e-3 and 1e-2.
     """
     return Method(
         Softmax(),
         EntangledWeights(),
         FirstOrder(),
         Argmax(),
-        (Entropy(1e-3),),
+        (Entropy(1e-3, start=9 / 20, total=True),),
         weights=Training("adam", 1e-3, 0.0, weight_decay=3e-8),
         architecture=Training("adam", 3e-4, None, betas=(0.5, 0.999), weight_decay=0.0, clip=0.0),
         epochs=20,

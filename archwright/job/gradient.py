@@ -104,18 +104,20 @@ def _batch(method: Method, setup: Setup) -> int:
 
 def _penalties(setup: Setup, costs: Sequence[Any], learned: bool) -> list[Penalty]:
     found: list[Penalty] = []
+    relative = setup.task.kind not in ("classification", "regression")  # whose losses are near one
     for o in setup.objectives:
         cost = next((c for c in costs if isinstance(c, AdditiveCost) and o.metric in c.metrics), None)
         if cost is None:
             continue
         smooth = learned and _is_expected(cost, setup.space)
         if o.at_most is not None and smooth:
-            found.append(Budget(cost, o.metric, o.at_most))
+            found.append(Budget(cost, o.metric, o.at_most, relative=relative))
         if o.at_least is not None or (o.at_most is not None and not smooth):
             found.append(Limit(cost, o.metric, o.at_most, o.at_least))
         if o.goal == "minimize" and smooth:
             typical = cost.evaluate(setup.space.sample(256, np.random.default_rng(0)))[o.metric]
-            found.append(ExpectedCost(cost, o.metric, "linear", scale=float(np.median(typical)) or 1.0))
+            scale = float(np.median(typical)) or 1.0
+            found.append(ExpectedCost(cost, o.metric, "linear", scale=scale, relative=relative))
     return found
 
 

@@ -75,7 +75,7 @@ def prepare(config: RunConfig, *, task: Any = None, space: Space | None = None) 
             "a job trains all networks by one recipe, so its space holds no `recipe`; search recipes in Python with "
             "TrainEvaluator, or leave it out of the space"
         )
-    faulty = check_fit(found, loaded.input_shape, loaded.outputs)
+    faulty = check_fit(found, loaded.input_shape, loaded.output_shape)
     if faulty and (config.evaluation == "supernet" or config.latency == "table"):
         raise SpaceError(f"a supernet or a latency table needs a space whose networks can all be built: {faulty}")
     counts = Counts(found, loaded.input_shape)

@@ -122,7 +122,7 @@ def _made(found: Any, name: str, given: Mapping[str, Any]) -> Space:
     return found
 
 
-def check_fit(space: Space, input_shape: Shape, outputs: int) -> str:
+def check_fit(space: Space, input_shape: Shape, output_shape: Shape) -> str:
     """See that networks of the space take the data and give what the task needs.
 
     Returns:
@@ -135,7 +135,7 @@ def check_fit(space: Space, input_shape: Shape, outputs: int) -> str:
 
     rng = np.random.default_rng(0)
     some = [space.largest(), space.smallest(), *space.sample(14, rng)]
-    faults = [fault_of(a, input_shape, outputs) for a in some]
+    faults = [fault_of(a, input_shape, output_shape) for a in some]
     if not any(faults):
         try:
             rows_of(space, space.sample(256, rng).codes, input_shape)
@@ -143,13 +143,13 @@ def check_fit(space: Space, input_shape: Shape, outputs: int) -> str:
             return str(error)
         return ""
     if all(faults):
-        faults += [fault_of(a, input_shape, outputs) for a in space.sample(64, rng)]
+        faults += [fault_of(a, input_shape, output_shape) for a in space.sample(64, rng)]
     if all(faults):
         raise SpaceError(faults[0])
     return next(fault for fault in faults if fault)
 
 
-def fault_of(architecture: Architecture, input_shape: Shape, outputs: int) -> str:
+def fault_of(architecture: Architecture, input_shape: Shape, output_shape: Shape) -> str:
     """Why a network cannot be built for the data; empty if it can."""
     from archwright.nets.build import program_of
 
@@ -157,9 +157,14 @@ def fault_of(architecture: Architecture, input_shape: Shape, outputs: int) -> st
         shape = program_of(architecture, input_shape).shape
     except SpaceError as error:
         return str(error)
-    if shape == (outputs,):
+    if shape == output_shape:
         return ""
+    if len(output_shape) > 1:
+        return (
+            f"the task needs outputs of shape {output_shape} for inputs {input_shape}, a network of this space gives "
+            f"{shape}; take a space of networks that end in such an image, and the task's scale"
+        )
     return (
-        f"the task needs {outputs} outputs for inputs {input_shape}, a network of this space gives {shape}; "
-        f"end it with Classifier({outputs})"
+        f"the task needs {output_shape[0]} outputs for inputs {input_shape}, a network of this space gives {shape}; "
+        f"end it with Classifier({output_shape[0]})"
     )

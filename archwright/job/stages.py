@@ -146,8 +146,8 @@ class Stages:
         """The feasible sample whose size is nearest to the lower third."""
         archs = self.space.sample(64 if self.setup.faulty else 512, np.random.default_rng([self.config.seed, 1]))
         if self.setup.faulty:
-            shape, outputs = self.task.input_shape, self.task.outputs
-            archs = archs[np.array([not fault_of(a, shape, outputs) for a in archs])]
+            shapes = self.task.input_shape, self.task.output_shape
+            archs = archs[np.array([not fault_of(a, *shapes) for a in archs])]
         columns = self.setup.counts.evaluate(archs)
         fits = self._limits().violation_of(columns, len(archs)) == 0
         size = columns["macs_m"]

@@ -29,7 +29,7 @@ class Task(ABC):
     Attributes:
         name: short name for reports.
         input_shape: (C, H, W), (C, L), (L, D) or (F,).
-        outputs: size of the network's last axis.
+        outputs: size of the network's last axis, or channels of the image that it gives.
         preprocessing: plain JSON values that turn raw data into the network's input and outputs into predictions.
         augmentation: applied to training batches when the recipe asks for it.
     """
@@ -68,6 +68,11 @@ class Task(ABC):
     def baselines(self, split: SplitName = "test") -> dict[str, dict[str, float]]:
         """Metrics of predictions that take no training, by what they are; none where the task knows of none."""
         return {}
+
+    @property
+    def output_shape(self) -> Shape:
+        """What a network gives for one example."""
+        return (self.outputs,)
 
     def check(self, outputs: Tensor) -> None:
         """See that a network's outputs (b, ..., k) fit the task.

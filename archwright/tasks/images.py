@@ -1,4 +1,4 @@
-"""Subsets of CIFAR-10 and MNIST in compact files of the external data folder."""
+"""Subsets of CIFAR-10, MNIST and BSD100 in compact files of the external data folder."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from archwright.registry import register
 from archwright.tasks.arrays import read_npz
 from archwright.tasks.base import Task
 from archwright.tasks.prepare import Arrays, task_of
+from archwright.tasks.super_resolution import super_resolution
 
 
 def undelta(difference: np.ndarray) -> np.ndarray:
@@ -94,3 +95,29 @@ def mnist_25k(*, seed: int = 0, valid_share: float = 0.125) -> Task:
     x = {part: found[f"x_{part}"] for part in ("train", "test")}
     y = {part: found[f"y_{part}"].astype(np.int64) for part in ("train", "test")}
     return task_of(Arrays(x, y, "mnist_25k"), kind="classification", seed=seed, valid_share=valid_share)
+
+
+@register(
+    "tasks",
+    "bsd100_patches",
+    labels={"kind": "super_resolution", "input": "3 x 40 x 40 images, enlarged twice", "external": True},
+)
+def bsd100_patches(*, seed: int = 0, patch: int = 40, valid_share: float = 0.15, test_share: float = 0.2) -> Task:
+    """Super-resolution by two on 300 patches of BSD100 (Martin et al., 2001), divided by image.
+
+    Args:
+        seed: draws the images of the parts.
+        patch: height and width at low resolution, 40 at most; smaller ones are cut from the stored patches.
+        valid_share: of the images.
+        test_share: of the images.
+    """
+    found = read_npz(data_file("train/sr_bsd100_patches_x2.npz"))
+    return super_resolution(
+        high=undelta(found["hr_delta"]),
+        low=undelta(found["lr_delta"]),
+        groups=found["image_id"],
+        patch=patch,
+        seed=seed,
+        valid_share=valid_share,
+        test_share=test_share,
+    )

@@ -353,6 +353,20 @@ def test_each_larger_exponent_of_the_fbnet_term_gives_a_cheaper_architecture(mlp
     assert found[0] > found[1] > found[2]
 
 
+@pytest.mark.parametrize("loss", [2.0, 0.03])
+def test_relative_penalties_are_in_units_of_the_loss(mlp, features, loss):
+    core = GradientSearch(mlp, features, recipe("tanglenas", batch=16)).core
+    cost, context = Counts(mlp, features.input_shape), SimpleNamespace(core=core)
+    bound = float(cost.expected(core.probabilities(detach=True))["macs_m"]) / 2.0  # so that the violation is one
+    for make in (
+        lambda r: Budget(cost, "macs_m", bound, multiplier=0.5, relative=r),
+        lambda r: ExpectedCost(cost, "macs_m", "linear", scale=bound, relative=r),
+    ):
+        start = torch.tensor(loss)
+        plain, scaled = (float((make(r).architecture(start, context) - start).detach()) for r in (False, True))
+        assert scaled == pytest.approx(loss * plain, rel=1e-4) and plain > 0.3
+
+
 def test_entropy_falls_under_its_penalty(mlp, features):
     alpha = Training("adam", 0.05, None, weight_decay=0.0, clip=0.0)
     method = recipe("tanglenas", relaxation=Softmax(), epochs=8, batch=16, architecture=alpha, penalties=())

@@ -71,7 +71,7 @@ def job(path, folder, **more):
 def test_a_space_imports_modules_beside_it(files):
     path, blocks = files("False")
     space = load_space(str(path), (1, 8, 8), 10)
-    assert check_fit(space, (1, 8, 8), 10) == ""
+    assert check_fit(space, (1, 8, 8), (10,)) == ""
     assert space.largest().tree.parts[1].target == f"{blocks}:Gate"
 
 
@@ -150,7 +150,7 @@ def test_a_starter_is_a_space_whose_networks_can_be_built(kind, tmp_path, monkey
     path = write_starter(kind, tmp_path / f"starter_{tmp_path.name}.py")
     shape = (64,) if kind == "mlp" else (1, 8, 8)
     space = load_space(str(path), shape, 10)
-    assert space.size() > 10 and check_fit(space, shape, 10) == ""
+    assert space.size() > 10 and check_fit(space, shape, (10,)) == ""
 
 
 def test_paths_are_kept_in_full(files, tmp_path, monkeypatch):

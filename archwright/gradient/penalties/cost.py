@@ -51,13 +51,18 @@ def check_learned(penalty: str, relaxation: Relaxation) -> None:
         )
 
 
+def _unit(loss: Tensor, relative: bool) -> Tensor | float:
+    return loss.detach().abs() if relative else 1.0
+
+
 @dataclass
 class ExpectedCost(Penalty):
     """An expected cost in the loss of the architecture parameters.
 
     Forms: `linear` adds strength * E / scale (ProxylessNAS, Cai et al., 2019, equation 7), `fbnet` multiplies by
     strength * log(E)^power (Wu et al., 2019, equation 1; strength 0.2, power 0.6 there), `power` multiplies by
-    (E / scale)^power (Cai et al., 2019, section 3.2.2).
+    (E / scale)^power (Cai et al., 2019, section 3.2.2). With `relative` the linear term is in units of the present
+    loss: for losses far from one, such as those of images.
     """
 
     cost: AdditiveCost
@@ -66,6 +71,7 @@ class ExpectedCost(Penalty):
     strength: float = 0.2
     power: float = 0.6
     scale: float = 1.0
+    relative: bool = False
 
     def __post_init__(self) -> None:
         check_metric(self.cost, self.metric)
@@ -80,7 +86,7 @@ class ExpectedCost(Penalty):
         """The loss with the cost in it."""
         value = expected_metric(self.cost, self.metric, context.core)
         if self.form == "linear":
-            return loss + self.strength * value / self.scale
+            return loss + _unit(loss, self.relative) * self.strength * value / self.scale
         if self.form == "power":
             return loss * (value / self.scale) ** self.power
         return loss * self.strength * torch.log1p(value / self.scale) ** self.power
@@ -101,6 +107,7 @@ class Budget(Penalty):
         rho: weight of the squared violation.
         rate: of the multiplier.
         multiplier: at the start.
+        relative: whether what is added is in units of the present loss, for losses far from one.
     """
 
     cost: AdditiveCost
@@ -109,6 +116,7 @@ class Budget(Penalty):
     rho: float = 10.0
     rate: float = 0.1
     multiplier: float = field(default=0.0)
+    relative: bool = False
 
     def __post_init__(self) -> None:
         check_metric(self.cost, self.metric)
@@ -125,7 +133,7 @@ class Budget(Penalty):
     def architecture(self, loss: Tensor, context: Context) -> Tensor:
         """The augmented Lagrangian."""
         g = self._violation(context.core)
-        return loss + self.multiplier * g + 0.5 * self.rho * g.clamp_min(0.0) ** 2
+        return loss + _unit(loss, self.relative) * (self.multiplier * g + 0.5 * self.rho * g.clamp_min(0.0) ** 2)
 
     @torch.no_grad()
     def stepped(self, core: Core) -> None:

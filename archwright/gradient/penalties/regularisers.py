@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from archwright.errors import ConfigurationError
-from archwright.gradient.core import entropy
+from archwright.gradient.core import entropy, total_entropy
 from archwright.gradient.penalties.base import Context, Penalty
 from archwright.gradient.penalties.cost import check_learned
 from archwright.gradient.relaxations.dirichlet import Dirichlet, concentrations
@@ -21,13 +22,29 @@ if TYPE_CHECKING:
 
 @dataclass
 class Entropy(Penalty):
-    """Strength times the mean relative entropy of the decisions; grows with the progress where `growing`.
+    """Strength times the entropy of the decisions: their mean relative one, or their sum in nats where `total`.
 
-    As in QuantNAS (Shvetsov et al., 2022) and ASAP; positive strengths push towards one-hot choices.
+    Positive strengths push towards one-hot choices (ASAP, Noy et al., 2020). Where `growing`, the strength is
+    multiplied by t (1 + log10 t), t being the share of the search after `start` that is over, and is zero up to
+    t = 1/5: the temperature of the public code of QuantNAS (Shvetsov et al., 2022), whose 11 epochs after the warm-up
+    give this function.
     """
 
     strength: float = 1e-3
     growing: bool = True
+    start: float = 0.0
+    total: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.start < 1.0:
+            raise ConfigurationError(f"the entropy's start is a share of the search in [0, 1), got {self.start}")
+
+    def temperature(self, progress: float) -> float:
+        """The strength when a share of the search is over."""
+        t = (progress - self.start) / (1.0 - self.start)
+        if not self.growing:
+            return self.strength
+        return self.strength * t * (1.0 + math.log10(t)) if t >= 0.2 else 0.0
 
     def check(self, relaxation: Relaxation) -> None:
         """There must be something to learn."""
@@ -35,8 +52,9 @@ class Entropy(Penalty):
 
     def architecture(self, loss: Tensor, context: Context) -> Tensor:
         """The loss with the entropy in it."""
-        share = context.progress if self.growing else 1.0
-        return loss + self.strength * share * entropy(context.core.probabilities())
+        chances = context.core.probabilities()
+        value = total_entropy(chances) if self.total else entropy(chances)
+        return loss + self.temperature(context.progress) * value
 
 
 @dataclass
