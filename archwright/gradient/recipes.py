@@ -372,6 +372,6 @@ def mpcvit() -> Method:
         architecture=Training("adam", 5.5e-4, 1e-5, weight_decay=0.0, clip=0.0),
         epochs=300,
         batch=128,
-        train_share=0.9,
+        split="valid",
         keep="last",
     )

@@ -127,7 +127,7 @@ def test_an_unknown_start_or_share_is_an_error():
 
 
 def search_of(task, space, **changes):
-    few = {"epochs": 2, "batch": 8, "train_share": 0.5}
+    few = {"epochs": 2, "batch": 8}
     return GradientSearch(space, task, recipe("mpcvit", **(few | changes)))
 
 
@@ -201,6 +201,18 @@ def test_each_head_that_is_scaled_saves_latency_and_expectations_are_exact():
     every = space.enumerate()
     wanted = (cost.evaluate(every)["latency_ms"] * np.where(every.codes, 0.75, 0.25).prod(1)).sum()
     assert float(cost.expected(chances)["latency_ms"]) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_a_block_without_its_gelu_is_one_linear_map_and_costs_less():
+    space = small(layers=1, plus=True)
+    without, full = (space.architectures(np.array([[0, 0, 0, 0, k]]))[0] for k in (0, 1))
+    cost = Mpc(space, IMAGE)
+    found = {a.digest: {line["operator"] for line in cost.explain(a)} for a in (without, full)}
+    assert found[full.digest] - found[without.digest] == {"FFN"} and "Linear" in found[without.digest]
+    less, more = cost.evaluate(np.stack([without.code, full.code]))["rounds_count"]
+    p = cost.protocol
+    assert more - less == mpc.gelu(p, 1.0).rounds + 1.0  # the second product
+    assert build(without, IMAGE)(torch.randn(2, *IMAGE)).shape == (2, 4)
 
 
 def test_a_search_learns_alphas_and_latency_lowers_them(task):
