@@ -66,9 +66,9 @@ def search(space: Space, task: Task, cost: Mpc, epochs: int) -> dict[str, Any]:
     """Alphas after a search, codes of every fraction, and what they cost."""
     ends = cost.evaluate(np.stack([space.smallest().code, space.largest().code]))["latency_ms"]
     penalty = ExpectedCost(cost, "latency_ms", strength=0.3, scale=float(ends[1] - ends[0]))
-    method = recipe("mpcvit", epochs=epochs, batch=64, penalties=(penalty,))
+    method = recipe("mpcvit", epochs=epochs, batch=32, penalties=(penalty,))
     method = method.with_(
-        weights=Training("adam", 3e-3, 1e-5, weight_decay=0.0, clip=1.0),
+        weights=Training("adam", 2e-3, 1e-5, weight_decay=0.0, clip=1.0),
         architecture=Training("adam", 5e-3, 1e-3, weight_decay=0.0, clip=0.0),
     )
     found = GradientSearch(space, task, method, seed=0)
@@ -114,7 +114,7 @@ def main() -> None:
 
 def one(name: str, seed: int, figures: dict[str, Any], space: Space, task: Task, options: argparse.Namespace) -> float:
     """Test accuracy of one network after its training; teachers are trained once a seed and kept in a file."""
-    settings = Recipe(epochs=options.epochs, lr=3e-3)
+    settings = Recipe(epochs=options.epochs, lr=2e-3, batch=32)
     teacher = build(softmax_of(space.smallest()), task.input_shape, seed=seed)
     file = RESULTS.parents[1] / "runs" / f"mpcvit_teacher_{seed}.pt"
     file.parent.mkdir(exist_ok=True)
