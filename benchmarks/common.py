@@ -12,6 +12,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from scipy import stats
+
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -49,6 +52,27 @@ def in_parts(name: str, parts: Mapping[str, Callable[[], Any]], only: str | None
 def write(name: str, figures: dict[str, Any]) -> None:
     """Write figures to `results/NAME.json`; long runs do so after every part."""
     _write(name, json.dumps(described(figures), indent=1))
+
+
+def joined(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What `results/NAME.json` holds if it is of these settings, else the settings alone; processes share the file."""
+    path = RESULTS / f"{name}.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    settings = json.loads(json.dumps(settings))
+    return known if known.get("settings") == settings else {"settings": settings}
+
+
+def ahead(first: Mapping[str, float], second: Mapping[str, float]) -> dict[str, Any]:
+    """Mean of `first` less `second` over the seeds that both have, with Student's interval at 95 %."""
+    seeds = sorted(set(first) & set(second))
+    gaps = np.array([first[s] - second[s] for s in seeds])
+    found: dict[str, Any] = {"seeds": len(seeds)}
+    if len(seeds):
+        found["mean"] = round(float(gaps.mean()), 3)
+    if len(seeds) > 1:
+        ends = stats.t.interval(0.95, len(seeds) - 1, gaps.mean(), stats.sem(gaps)) if gaps.std() else [gaps[0]] * 2
+        found["interval"] = [round(float(v), 3) for v in ends]
+    return found
 
 
 def shown(argument: str) -> str:

@@ -19,8 +19,9 @@ from archwright.registry import register
 from archwright.space import Space
 
 # kernels that are free on shares: sums, copies, and scalings by public numbers
-FREE = frozenset({"add", "add_", "sub", "clone", "cat", "mul_scalar", "mean", "avg_pool2d", "_adaptive_avg_pool2d",
-                  "native_batch_norm", "_native_batch_norm_legit_no_training", "constant_pad_nd"})  # fmt: skip
+FREE = frozenset({"add", "add_", "sub", "sum", "clone", "cat", "index", "mul_scalar", "mean", "avg_pool2d",
+                  "_adaptive_avg_pool2d", "native_batch_norm", "_native_batch_norm_legit_no_training",
+                  "constant_pad_nd"})  # fmt: skip
 
 
 @register("costs", "mpc", labels={"estimation": "analytic"})
@@ -70,6 +71,8 @@ class Mpc(AdditiveCost):
         public = name in ("mul", "div") and k.inputs[i] <= k.outputs[i]  # by a number that everybody knows
         if name in FREE or public:
             return mpc.Op(0.0, 0.0)
+        if name == "div":  # by what nobody knows: one reciprocal for every divisor
+            return mpc.reciprocal(p, float(k.inputs[i]) - elements) + mpc.elementwise(p, elements)
         if "softmax" in name:
             return mpc.normaliser(p, "softmax", elements / length, length)
         if name in ("relu", "relu_", "clamp", "hardtanh", "threshold", "leaky_relu"):

@@ -25,6 +25,7 @@ from archwright.gradient.relaxations.gumbel import Gumbel
 from archwright.gradient.relaxations.max_w import MaxW
 from archwright.gradient.relaxations.scales import Scales
 from archwright.gradient.relaxations.sigmoid import Sigmoid
+from archwright.gradient.relaxations.simplex import Simplex
 from archwright.gradient.relaxations.softmax import Softmax
 from archwright.gradient.selections.ablation import Ablation
 from archwright.gradient.selections.argmax import Argmax
@@ -32,6 +33,7 @@ from archwright.gradient.selections.darts_edges import DartsEdges
 from archwright.gradient.selections.depth_growth import DepthGrowth
 from archwright.gradient.selections.perturbation import Perturbation
 from archwright.gradient.selections.progressive import Progressive
+from archwright.gradient.selections.top_share import TopShare
 from archwright.gradient.updates.first_order import FirstOrder
 from archwright.gradient.updates.rarts import RARTS
 from archwright.gradient.updates.second_order import SecondOrder
@@ -392,4 +394,30 @@ def quantnas() -> Method:
         epochs=20,
         warmup=9,
         batch=32,
+    )
+
+
+@register(
+    "recipes",
+    "mpcvit",
+    labels={"relaxation": "simplex", "mixing": "entangled", "update": "single_level", "selection": "top_share"},
+)
+def mpcvit() -> Method:
+    """MPCViT: alpha of every head learned with the weights, top mu = 0.5 kept (Zeng et al., ICCV 2023, section 4.2).
+
+    For `headwise_attention`; rates, batch and epochs are those of its public code. Add `penalties=(ExpectedCost(
+    Mpc(...), "latency_ms"),)`: as alpha is not negative, that is the l1 norm weighted by what each head costs.
+    """
+    weights = Training("adam", 5.5e-4, 1e-5, weight_decay=0.0)
+    return Method(
+        Simplex("last"),
+        EntangledWeights(),
+        SingleLevel(),
+        TopShare(0.5),
+        weights=weights,
+        architecture=Training("adam", 5.5e-4, 1e-5, weight_decay=0.0, clip=0.0),
+        epochs=300,
+        batch=128,
+        split="valid",
+        keep="last",
     )

@@ -128,5 +128,6 @@ class Stepper:
             return
         average(self.core.architecture_parameters())
         self.architecture.step()
+        self.core.relaxation.settle(self.core.alpha())
         for penalty in self.penalties:
             penalty.stepped(self.core)

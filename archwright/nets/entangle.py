@@ -59,10 +59,15 @@ def full_arguments(layer: Layer) -> dict[str, Any]:
     return {k: v for k, v in bound.arguments.items() if k not in loose}
 
 
-def signature(layer: Layer) -> tuple[Any, ...]:
-    """What must agree for two settings to be slices of one module: class, and arguments that are not sizes."""
+def signature(layer: Layer, mixes: str = "") -> tuple[Any, ...]:
+    """What must agree for two settings to be slices of one module: class, and arguments that are not sizes.
+
+    `mixes` names an argument that need not agree, as mixtures tell the module the shares of its values.
+    """
     arguments = full_arguments(layer)
-    plain = {k: v for k, v in sorted(arguments.items()) if isinstance(v, bool) or not isinstance(v, int)}
+    plain = {
+        k: v for k, v in sorted(arguments.items()) if k != mixes and (isinstance(v, bool) or not isinstance(v, int))
+    }
     return layer.cls, repr(plain)
 
 
@@ -71,7 +76,7 @@ def groups_of(settings: Settings) -> list[np.ndarray]:
     known: dict[tuple[Any, ...], list[int]] = {}
     for row in np.unique(settings.rows).tolist():
         leaf, shapes = settings.table[row]
-        known.setdefault(signature(leaf.layer(*shapes)), []).append(row)
+        known.setdefault(signature(leaf.layer(*shapes), leaf.mixes), []).append(row)
     return [np.isin(settings.rows, rows) for rows in known.values()]
 
 
@@ -160,8 +165,7 @@ class Entangled:
         if large is not None:
             self._find_masks(hull, large)
         self.parts = _owners(self.module, large) if large is not None else []
-        found = _field_values(settings, allowed, getattr(hull[0], "mixes", ""))
-        self.mixed = {value: torch.from_numpy(mask) for value, mask in found.items()}
+        self.mixed = _mixed(settings, allowed, hull[0].mixes)
         self.counts = _allowed(allowed)
 
     def _find_masks(self, hull: Setting, large: nn.Module) -> None:
@@ -210,11 +214,10 @@ class Entangled:
         for norm, paths, allowed, kept_channels in self.norms:
             norm.share = shares(scalars, paths, allowed)
             norm.kept = kept_channels.to(scalars.like)
-        if self.mixed:
+        if self.mixed is not None:
             share = shares(scalars, self.settings.paths, self.counts)
-            kept = [mask.to(scalars.like) for mask in self.mixed.values()]
-            given = tuple(self.mixed), torch.stack([(share * mask).sum() for mask in kept])
-            setattr(self.module, "mixed", given)  # noqa: B010
+            given = tuple((values, kept.to(scalars.like) @ share) for values, kept in self.mixed.entries)
+            setattr(self.module, "mixed", given if self.mixed.several else given[0])  # noqa: B010
         if self.large is not None and self.module.training != self.large.training:
             self.module.train(self.large.training)
         if torch.compiler.is_compiling():  # compiled code may not change what a module holds
@@ -279,13 +282,32 @@ def _twin(hull: Setting, first: Setting, large: nn.Module | None) -> nn.Module:
     return module
 
 
-def _field_values(settings: Settings, allowed: np.ndarray, field: str) -> dict[int, np.ndarray]:
-    """The values that a field takes -> which settings have them, (settings,) 0 or 1; empty if it takes one alone."""
+@dataclass(frozen=True, eq=False)
+class Mixed:
+    """Values of a field whose shares the module is told.
+
+    entries: for each entry of the field its values, and which settings have them, (values, settings) 0 or 1;
+    several: whether the field is a tuple of entries.
+    """
+
+    entries: tuple[tuple[tuple[int, ...], Tensor], ...]
+    several: bool
+
+
+def _mixed(settings: Settings, allowed: np.ndarray, field: str) -> Mixed | None:
+    """The values of the field `mixes`; None if there is none, or it takes one value alone."""
     if not field:
-        return {}
-    found = np.array([getattr(settings.table[row][0], field) for row in settings.rows.tolist()])
-    values = np.unique(found[allowed]).tolist()
-    return {v: (found == v).astype(np.float32) for v in values} if len(values) > 1 else {}
+        return None
+    found = [getattr(settings.table[row][0], field) for row in settings.rows.tolist()]
+    several = isinstance(found[0], tuple)
+    columns = np.array(found).reshape(len(found), -1).T  # (entries, settings)
+    if not any(np.ptp(column[allowed]) for column in columns):
+        return None
+    entries = []
+    for column in columns:
+        values = np.unique(column[allowed])
+        entries.append((tuple(values.tolist()), _tensor(column == values[:, None])))
+    return Mixed(tuple(entries), several)
 
 
 def _owners(module: nn.Module, large: nn.Module) -> list[tuple[dict[str, Any], dict[str, Any], str, str]]:

@@ -48,13 +48,15 @@ def split_held(leaf: Leaf, held: Held) -> tuple[dict[int, ChoiceNode], dict[int,
         decision
         for name, decisions in held.by_field.items()
         for decision in decisions
-        if name not in leaf.elastic or not _sliced(getattr(leaf, name))
+        if name not in (*leaf.elastic, leaf.mixes) or not _sliced(getattr(leaf, name))
     }
     elastic = {d: n for d, n in held.nodes.items() if d not in apart}
     return elastic, {d: n for d, n in held.nodes.items() if d in apart}
 
 
 def _sliced(value: Any) -> bool:
+    if isinstance(value, tuple):  # of entries that a mixture weighs one by one
+        return all(_sliced(item) or not isinstance(item, ChoiceNode) for item in value)
     return isinstance(value, ChoiceNode) and value.ordered and not any(isinstance(o, ChoiceNode) for o in value.options)
 
 

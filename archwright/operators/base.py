@@ -79,7 +79,13 @@ Example = tuple[Operator, tuple[Shape, ...]]
 
 @dataclass(frozen=True)
 class Leaf(Operator):
-    """An operator that is one `nn.Module`."""
+    """An operator that is one `nn.Module`.
+
+    `mixes` names a field of integers, or of a tuple of integers, whose choices need no weights of their own: a mixture
+    tells the module the shares of the values as `mixed`, (values, shares), for a tuple one pair an entry.
+    """
+
+    mixes: ClassVar[str] = ""
 
     @abstractmethod
     def layer(self, *inputs: Shape) -> Layer:

@@ -42,6 +42,8 @@ def totals(target, shape=IMAGENET):
         ("autoformer", {"size": "base"}, 3 * (6**14 + 6**15 + 6**16)),
         ("vit_resnas", {}, 5**3 * 12**12 * 13**6),
         ("mixed_attention", {}, 18**6),
+        ("mpcvit", {}, 2**28),
+        ("mpcvit", {"plus": True}, 2**35),
         ("pfnas", {}, 4**16),
         ("pfnas_vit", {}, 2**12),
         ("mnasnet", {}, 432**5 * 289**2),  # S = 432, B = 5: about 10^13, Tan et al., 2019, section 4.1

@@ -31,6 +31,7 @@ CASES = {
     "autoformer": ("spos", {"patch": 2}),
     "vit_resnas": ("multi-arch", {"patch": 2}),
     "mixed_attention": ("rarts", {"patch": 2}),
+    "mpcvit": ("mpcvit", {"patch": 2}),
     "pfnas": ("darts", {}),
 }
 

@@ -59,7 +59,10 @@ class Entropy(Penalty):
 
 @dataclass
 class L1(Penalty):
-    """Strength times the mean absolute architecture parameter; for gates that should close (MPCViT)."""
+    """Strength times the mean absolute architecture parameter; for gates that should close.
+
+    On the relaxation `simplex` it is constant; there `ExpectedCost` weighs every alpha by what it costs (MPCViT).
+    """
 
     strength: float = 1e-3
 

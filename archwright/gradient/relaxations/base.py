@@ -55,6 +55,9 @@ class Relaxation(ABC):
         """The loss whose gradient the architecture parameters get."""
         return loss
 
+    def settle(self, parameters: Mapping[str, Tensor]) -> None:
+        """Bring parameters that have moved back to where they have to be, in place."""
+
 
 def masked_softmax(logits: Tensor, blocked: Tensor | None) -> Tensor:
     """Softmax over the options that are not blocked."""
