@@ -48,7 +48,11 @@ class MaskedWeights(MixingMethod):
     def check(self, relaxation: Relaxation) -> None:
         """Options that are computed in the backward pass alone would meet unmasked weights."""
         if isinstance(relaxation, BinaryPath):
-            refuse("sparse", relaxation, "it runs options in the backward pass, where the masks are gone; use gumbel")
+            refuse(
+                type(self).__name__,
+                relaxation,
+                "it runs options in the backward pass, where the masks are gone; use gumbel",
+            )
 
     def companion(self, supernet: Supernet) -> nn.Module:
         """The masks."""
