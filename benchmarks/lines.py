@@ -49,6 +49,7 @@ POOLED = (
     ("4 sets, 160 epochs", "mixture of four, as many steps for each"),
     ("each alone, one seed", "each trained alone, one seed"),
 )
+FORECASTS = (("etth1", "ETTh1"), ("etth2", "ETTh2"), ("exchange_rate", "exchange rates"))
 RUNS = "python benchmarks/scalesim_runs.py --python PEERS --out FOLDER"
 CASES = "python benchmarks/hardware_cases.py FOLDER"
 LINES = (
@@ -551,6 +552,18 @@ LINES = (
         3,
     ),
     Line("one_shot_sharpness", "the same, shared weights", seeds_with_a_lower("weights"), 3),
+    *(
+        Line(
+            "forecasting",
+            f"Test error of the transformer that AB-DARTS finds over the default Transformer's: {words}",
+            at("series", name, "found_over_default"),
+            1.0,
+            at_most=True,
+            unit="x",
+        )
+        for name, words in FORECASTS
+    ),
+    Line("forecasting", "the same: series of three on which it is at most 1", at("series_no_worse"), 2),
     Line(
         "one_shot_rarts",
         "RARTS step over a second-order step",
