@@ -58,6 +58,7 @@ QUANTNAS = (
     ("step_each_over_noise", "QuantNAS: search step that rounds to each of two bits over one with noise", 1, "x"),
     ("step_superposed_over_noise", "the same, the roundings superposed in one call", 1, "x"),
 )
+FORECASTS = (("etth1", "ETTh1"), ("etth2", "ETTh2"), ("exchange_rate", "exchange rates"))
 RUNS = "python benchmarks/scalesim_runs.py --python PEERS --out FOLDER"
 CASES = "python benchmarks/hardware_cases.py FOLDER"
 LINES = (
@@ -559,6 +560,18 @@ LINES = (
     ),
     Line("one_shot_sharpness", "the same, shared weights", seeds_with_a_lower("weights"), 3),
     *(Line("quantnas", what, at(key), bound, unit=unit) for key, what, bound, unit in QUANTNAS),
+    *(
+        Line(
+            "forecasting",
+            f"Test error of the transformer that AB-DARTS finds over the default Transformer's: {words}",
+            at("series", name, "found_over_default"),
+            1.0,
+            at_most=True,
+            unit="x",
+        )
+        for name, words in FORECASTS
+    ),
+    Line("forecasting", "the same: series of three on which it is at most 1", at("series_no_worse"), 2),
     Line(
         "one_shot_rarts",
         "RARTS step over a second-order step",

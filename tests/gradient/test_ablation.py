@@ -85,8 +85,9 @@ def test_options_go_step_by_step_with_training_in_between(small, waves, monkeypa
     monkeypatch.setattr(GradientSearch, "tune", tuned)
     monkeypatch.setattr(Ablation, "scores", scored)
     found = search.method.selection.finish(search)
-    spare = sum(d.size - 1 for d in small.decisions)  # 4 + 4 + 3
-    assert [n for n, _ in seen] == [3 + spare - 3, 3 + spare - 6, 3 + spare - 9] and all(moved for _, moved in seen)
+    spare = sum(d.size - 1 for d in small.decisions)
+    assert spare == 3 + 4 + 3
+    assert [n - 3 for n, _ in seen] == [7, 4, 2] and all(moved for _, moved in seen)  # 3, 3, 2, then the last 2 went
     assert left(search) == [1, 1, 1] and len(removed) == 4 and small.is_member(found.code[None])[0]
     first = sorted(removed[0][1], key=removed[0][1].get)[: math.ceil(spare / 4)]
     assert not set(first) & set(removed[1][1])  # the three least useful ones of all decisions went
