@@ -52,13 +52,9 @@ POOLED = (
     ("4 sets, 160 epochs", "mixture of four, as many steps for each"),
     ("each alone, one seed", "each trained alone, one seed"),
 )
-QUANTNAS = (
-    ("over_uniform_4_psnr_db", "QuantNAS: PSNR within the bit operations of a fixed net at 4 bits, less its", 0, " dB"),
-    ("over_uniform_8_psnr_db", "the same, within half of those at 8 bits, less the PSNR at 8 bits", 0, " dB"),
-    ("step_each_over_noise", "QuantNAS: search step that rounds to each of two bits over one with noise", 1, "x"),
-    ("step_superposed_over_noise", "the same, the roundings superposed in one call", 1, "x"),
-)
 FORECASTS = (("etth1", "ETTh1"), ("etth2", "ETTh2"), ("exchange_rate", "exchange rates"))
+FOUND = {"found, budget of 4 bits": "4 bits, within its", "found, half the budget of 8 bits": "8 bits, within half its"}
+STEPS = {"each": "rounds to each of two bits", "superposed": "superposes the roundings to two bits"}
 RUNS = "python benchmarks/scalesim_runs.py --python PEERS --out FOLDER"
 CASES = "python benchmarks/hardware_cases.py FOLDER"
 LINES = (
@@ -559,7 +555,6 @@ LINES = (
         3,
     ),
     Line("one_shot_sharpness", "the same, shared weights", seeds_with_a_lower("weights"), 3),
-    *(Line("quantnas", what, at(key), bound, unit=unit) for key, what, bound, unit in QUANTNAS),
     *(
         Line(
             "forecasting",
@@ -572,6 +567,14 @@ LINES = (
         for name, words in FORECASTS
     ),
     Line("forecasting", "the same: series of three on which it is at most 1", at("series_no_worse"), 2),
+    *(
+        Line("quantnas", f"QuantNAS: PSNR less a fixed net's at {v} bit operations", at(k, "psnr_db"), 0, unit=" dB")
+        for k, v in FOUND.items()
+    ),
+    *(
+        Line("quantnas", f"QuantNAS: step that {v}, over one with noise", at(f"step_{k}_over_noise"), 1, unit="x")
+        for k, v in STEPS.items()
+    ),
     Line(
         "one_shot_rarts",
         "RARTS step over a second-order step",
