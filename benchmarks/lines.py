@@ -620,4 +620,31 @@ LINES = (
         )
         for name, words in POOLED
     ),
+    Line(
+        "mixed_attention",
+        "Mixed attention over 196 tokens: behind softmax everywhere, mean of the seeds",
+        at("behind_softmax_points", "found", "mean"),
+        1.0,
+        at_most=True,
+        unit=" points",
+    ),
+    Line(
+        "mixed_attention",
+        "the same, linear attention everywhere",
+        at("behind_softmax_points", "linear", "mean"),
+        unit=" points",
+    ),
+    Line(
+        "mpcvit",
+        "MPCViT, half of the heads ReLU-softmax, with its teacher: ahead of scaling heads alone, mean of the seeds",
+        at("ahead_points", "mu 0.5, taught over scaling", "mean"),
+        0.5,
+        unit=" points",
+    ),
+    Line(
+        "mpcvit",
+        "the same, ahead of scaling heads with that teacher",
+        at("ahead_points", "mu 0.5, taught over scaling, taught", "mean"),
+        unit=" points",
+    ),
 )

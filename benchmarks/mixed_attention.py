@@ -47,7 +47,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=4000)
     parser.add_argument("--search-epochs", type=int, default=12)
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--searches", type=int, default=1, help="with the first seeds; others take turns with these")
+    parser.add_argument(
+        "--searches", type=int, default=1, help="with the first seeds; the others take turns; 0 = none now"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the trainings")
     parser.add_argument("--budget", type=float, default=0.85, help="share of the MACs of softmax everywhere")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="after these no new part is begun")
@@ -97,8 +99,10 @@ def main() -> None:
         figures = joined("mixed_attention", settings)
         if str(seed) in figures.get("accuracy_percent", {}).get(name, {}) or time.perf_counter() > ends:
             continue
-        found = space.architectures(np.array([codes[seed % len(codes)]]))[0]
-        net = build(extremes.get(name, found), task.input_shape, seed=seed)
+        if name == "found" and not codes:
+            continue
+        code = extremes[name].code if name in extremes else codes[seed % len(codes)]
+        net = build(space.architectures(np.array([code]))[0], task.input_shape, seed=seed)
         train(net, task, Recipe(epochs=options.epochs, lr=2e-3, batch=BATCH), seed=seed)
         accuracy = evaluate(net, task, "test")["accuracy_percent"]
         print(seed, name, accuracy, flush=True)
@@ -123,7 +127,7 @@ def summary(figures: dict[str, Any], space: Space, cost: Counts, macs: dict[str,
 
     The gap is that of equal seeds; its interval is Student's at 95 %.
     """
-    nets = space.architectures(np.array(figures["found_codes"]))
+    nets = [space.architectures(np.array([code]))[0] for code in figures.get("found_codes", [])]
     figures["macs_m"] = macs
     figures["found"] = [dict(zip((d.label for d in space.decisions), chosen(space, a), strict=True)) for a in nets]
     figures["macs_share"] = [round(macs_of(cost, a) / macs["softmax"], 4) for a in nets]
