@@ -73,7 +73,7 @@ def _data(
             for k in ("evaluation", "training", "budget", "seed", "workers", "backend", "threads", "batch")
         }
         | {
-            f"{words} as the forecast": ", ".join(f"{m} {v:.4g}" for m, v in metrics.items())
+            f"without training, {words}": ", ".join(f"{m} {v:.4g}" for m, v in metrics.items())
             for words, metrics in setup.task.baselines().items()
         },
         "seconds": (_json(kept / "clock.json") or {}).get("seconds"),

@@ -90,7 +90,7 @@ class Stages:
             f"space of {_size(self.space.size())} networks, {len(self.space.decisions)} decisions"
         )
         for words, metrics in task.baselines().items():
-            self.progress.say(f"  {words} as the forecast: {self._line(metrics)} on the test part")
+            self.progress.say(f"  without training, {words}: {self._line(metrics)} on the test part")
         if self.setup.faulty:
             self.progress.say(f"  some networks cannot be built, so each is trained by itself: {self.setup.faulty}")
         self.first_network()

@@ -97,8 +97,8 @@ class Task(ABC):
         return getattr(self, name)
 
     def describe(self) -> dict[str, Any]:
-        """Plain values for manifests and reports."""
-        return {
+        """Plain values for manifests and reports, with the metrics of `baselines` on the test part if there are any."""
+        said = {
             "name": self.name,
             "kind": self.kind,
             "input_shape": list(self.input_shape),
@@ -108,6 +108,8 @@ class Task(ABC):
             "rows": {"train": len(self.train), "valid": len(self.valid), "test": len(self.test)},
             "preprocessing": dict(self.preprocessing),
         }
+        baselines = self.baselines()
+        return {**said, "baselines": baselines} if baselines else said
 
 
 @dataclass(frozen=True, eq=False)

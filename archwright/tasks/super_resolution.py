@@ -87,6 +87,10 @@ class SuperResolution(Task):
             of_all.append(psnr(found, true, border=self.scale))
         return {"psnr_db": float(torch.cat(of_luma).mean()), "psnr_rgb_db": float(torch.cat(of_all).mean())}
 
+    def baselines(self, split: SplitName = "test") -> dict[str, dict[str, float]]:
+        """Metrics of bicubic enlargement."""
+        return {"bicubic enlargement": self.bicubic(split)}
+
     def bicubic(self, split: SplitName | Split = "test") -> dict[str, float]:
         """Metrics of bicubic enlargement, what any network has to beat."""
         data = self.split(split) if isinstance(split, str) else split
@@ -167,12 +171,14 @@ def super_resolution(
     else:
         parts = _by_region(images, small, shares, scale)
     splits: dict[str, Any] = {name: _patches(pairs, patch, scale, name) for name, pairs in parts.items()}
-    preprocessing: dict[str, Any] = {"scale": scale, "patch": patch, "formula": "RGB / 255"}
+    preprocessing = {
+        "scale": scale,
+        "patch": patch,
+        "formula": "RGB / 255",
+        "metric": f"PSNR of 8-bit luma (BT.601) without a border of {scale} pixels, mean over patches",
+    }
     shape = (3, patch, patch)
-    task = SuperResolution("super_resolution", shape, 3, **splits, preprocessing=preprocessing, scale=scale)
-    preprocessing["metric"] = f"PSNR of 8-bit luma (BT.601) without a border of {scale} pixels, mean over patches"
-    preprocessing["bicubic"] = {name: task.bicubic(part) for name, part in (("valid", task.valid), ("test", task.test))}
-    return task
+    return SuperResolution("super_resolution", shape, 3, **splits, preprocessing=preprocessing, scale=scale)
 
 
 # ---- images ----------------------------------------------------------------------------------------------------------

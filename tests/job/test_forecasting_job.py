@@ -57,8 +57,8 @@ def test_a_short_job_beats_the_last_value_and_says_what_it_is_compared_with(tabl
     last = task.baselines()["last value"]["mse"]
     assert result.metrics["mse"] < 0.5 * last
     said = capsys.readouterr()
-    assert f"last value as the forecast: mse {last:.4g} on the test part" in said.out + said.err
-    assert "last 12 rows as the forecast" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert f"without training, last value: mse {last:.4g} on the test part" in said.out + said.err
+    assert "without training, last 12 rows" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     with torch.no_grad():
         outputs = result.network.cpu().eval()(task.test.x)
     assert task.measure(outputs, task.test.y)["mse"] == pytest.approx(result.metrics["mse"], rel=1e-3)

@@ -63,8 +63,8 @@ def test_the_photographs_of_scikit_learn_are_divided_by_region():
     assert (len(task.train), len(task.valid), len(task.test)) == (128, 32, 32)
     x, y = next(task.train.batches(4))
     assert x.shape == (4, 3, 24, 24) and y.shape == (4, 3, 48, 48) and 0.0 <= float(x.min()) < float(x.max()) <= 1.0
-    assert 30.0 < task.preprocessing["bicubic"]["test"]["psnr_db"] < 60.0
-    json.dumps(task.describe())
+    assert 30.0 < task.baselines()["bicubic enlargement"]["psnr_db"] < 60.0
+    assert json.loads(json.dumps(task.describe()))["baselines"] == task.baselines()
 
 
 def test_regions_share_no_pixel():
@@ -172,4 +172,4 @@ def test_real_patches_are_a_task_divided_by_image():
     external("sr_bsd100_patches_x2.npz")
     task = load("bsd100_patches", patch=20)
     assert (len(task.train), len(task.valid), len(task.test)) == (780, 180, 240)
-    assert task.preprocessing["bicubic"]["test"]["psnr_db"] == pytest.approx(task.bicubic()["psnr_db"])
+    assert task.baselines("valid")["bicubic enlargement"] == task.bicubic(task.valid)
