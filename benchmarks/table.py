@@ -31,7 +31,7 @@ def verdict(value: float, target: float | None, at_most: bool) -> str:
         return "no target"
     if value <= target if at_most else value >= target:
         return "met"
-    if not math.isfinite(value):
+    if not math.isfinite(value) or target == 0:
         return "missed"
     percent = 100 * abs(value - target) / abs(target)
     return f"missed by {percent:.0f} %" if percent >= 1 else f"missed by {percent:.1g} %"

@@ -51,6 +51,7 @@ def test_states_that_are_the_depth_correlate_as_depths_do_and_constant_ones_not_
     assert state_graph_correlation(Knows(lambda codes: np.zeros((len(codes), 4))), archs, distances) == 0.0
 
 
+@pytest.mark.slow
 def test_the_memory_buffer_raises_the_correlation(space, probes):
     archs, distances = probes
     problem = Problem(space, (Objective("params_m"),), (Counts(space, SHAPE),))

@@ -70,6 +70,7 @@ def test_keys_do_not_depend_on_what_was_hashed_before_nor_on_what_is_forgotten()
     assert keys[0] != FunctionalHash(SHAPE, seed=1)(some[0])
 
 
+@pytest.mark.slow
 def test_keys_agree_with_exact_forms_on_a_sample_of_cells():
     some = SMALL.sample(150, np.random.default_rng(2))
     key = FunctionalHash(SHAPE)

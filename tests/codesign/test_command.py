@@ -176,6 +176,7 @@ def test_a_folder_is_not_overwritten_and_another_is_not_continued(finished, tmp_
         resume_codesign(tmp_path, quiet=True)
 
 
+@pytest.mark.slow
 def test_accuracies_come_from_a_supernet_that_is_trained_on_the_digits(tmp_path):
     text = SMALL.replace(TABLE, '[tasks.seen]\ndata = "digits"\nspace = "digits_bench"\nsupernet_epochs = 12\n')
     config = check(

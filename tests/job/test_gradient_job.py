@@ -183,6 +183,7 @@ def test_where_time_is_short_measuring_keeps_to_its_share_and_never_vanishes():
     assert gradient._measuring(job, method, 0.0) == {"measured": 2, "samples": 128}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in registry.names("recipes") if isinstance(recipe(n).mixing, MaskedWeights)])
 def test_every_recipe_under_masks_hands_over_a_sparse_network_beside_random_masks(name, tmp_path, capsys):
     sparsity = 0.7

@@ -349,6 +349,7 @@ def test_kill_9_at_random_moments_loses_no_finished_trial(moments, strategy, wor
     assert parts.trajectory(killed) == parts.trajectory(whole)
 
 
+@pytest.mark.slow
 def test_a_long_run_leaves_the_garbage_collector_as_it_was(tmp_path):
     problem = parts.problem(Toy())
     seen = []
