@@ -155,6 +155,7 @@ def test_cache_survives_in_the_run_folder_and_a_cut_line_is_asked_again(tmp_path
 
 
 @needs_data
+@pytest.mark.slow
 @pytest.mark.data
 def test_evolution_with_the_cache_is_told_what_the_first_equivalent_cell_got():
     table = load("nasbench201-cifar10")

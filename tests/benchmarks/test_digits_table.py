@@ -126,6 +126,7 @@ def test_strategies_search_it_through_the_evaluator(name, table):
     assert best > np.percentile(table.read("accuracy_percent", np.arange(490)), 80)
 
 
+@pytest.mark.slow
 def test_bench_uses_it_by_default(tmp_path):
     from typer.testing import CliRunner
 

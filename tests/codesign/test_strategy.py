@@ -52,6 +52,7 @@ def test_the_first_generation_keeps_the_limits_where_it_can_and_holds_known_netw
     assert (codes[:, nets] == known["a"][0]).all(axis=1).any()
 
 
+@pytest.mark.slow
 def test_it_finds_better_designs_than_random_search_with_as_many_trials():
     better = 0
     for seed in range(3):

@@ -124,6 +124,7 @@ def test_commands_on_a_folder_without_run_say_so(tmp_path):
         assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_with_little_time_networks_near_the_promised_front_are_trained(tmp_path):
     values = {
         "maximize": ["accuracy_percent"], "minimize": ["params_m"], "budget": "8s", "seed": 0, "epochs": 400,

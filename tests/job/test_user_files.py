@@ -75,6 +75,7 @@ def test_a_space_imports_modules_beside_it(files):
     assert space.largest().tree.parts[1].target == f"{blocks}:Gate"
 
 
+@pytest.mark.slow
 def test_networks_that_cannot_be_built_are_failed_trials_and_the_run_goes_on(files, tmp_path):
     path, blocks = files("False, True")
     folder = tmp_path / "run"

@@ -6,8 +6,9 @@ from archwright.search.trial import Candidate
 from archwright.space import Architectures
 from archwright.testing import strategies as contract
 
-# seconds each, for models that are fitted by gradients at every ask
+# seconds each: models that are fitted by gradients at every ask, and Optuna's own time
 LONG = {("botorch", law) for law in ("handles_several_goals", "resumes_where_it_stopped", "stays_inside_where")}
+LONG |= {("optuna", law) for law in ("handles_several_goals", "honours_limits")}
 CASES = [
     pytest.param(
         name, law, id=f"{name}-{law.__name__}", marks=[pytest.mark.slow] if (name, law.__name__) in LONG else []
