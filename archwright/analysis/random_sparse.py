@@ -17,11 +17,10 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from archwright.errors import ConfigurationError
+from archwright.nets.masks import MASKED
 from archwright.nets.recipe import Recipe
 from archwright.nets.train import evaluate, train
 from archwright.tasks.base import Task
-
-LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear)
 
 
 def node_mask(net: nn.Module, sparsity: float, rng: np.random.Generator) -> dict[str, Tensor]:
@@ -35,7 +34,7 @@ def node_mask(net: nn.Module, sparsity: float, rng: np.random.Generator) -> dict
     Raises:
         ConfigurationError: if there is no layer to mask or the share is none.
     """
-    layers = [(name, m) for name, m in net.named_modules() if isinstance(m, LAYERS)][:-1]
+    layers = [(name, m) for name, m in net.named_modules() if isinstance(m, MASKED)][:-1]
     if not layers or not 0.0 <= sparsity < 1.0:
         raise ConfigurationError(
             f"random node masks need hidden layers and a sparsity in [0, 1), got {len(layers)} layers and {sparsity}"
